@@ -1,0 +1,1 @@
+"""Black-box audit: sees vectors, never weights."""

@@ -1,0 +1,1 @@
+"""Image and image-text data sets, splits and augmentation."""

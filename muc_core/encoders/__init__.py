@@ -1,0 +1,1 @@
+"""Everything that turns pictures or texts into vectors."""

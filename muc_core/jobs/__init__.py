@@ -1,0 +1,1 @@
+"""Long work outside the page: job table, launcher and worker process."""

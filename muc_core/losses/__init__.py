@@ -1,0 +1,1 @@
+"""Contrastive and unlearning losses: one file each, pure functions on tensors."""

@@ -1,0 +1,1 @@
+"""One file per unlearning method; importing this package registers them all."""

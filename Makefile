@@ -1,0 +1,75 @@
+# Everything happens in .venv beside this file; nothing outside it is touched, except that `make test` as root
+# installs Debian's chromium when no browser is there.
+
+PYTHON ?= python3.11
+PORT ?= 8501
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# The stamps lie inside .venv, so that they go with it; each is written only after a complete installation.
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install run test lint format bench clean distclean browser
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## create .venv and install the dashboard and the `muc` command into it
+
+run: $(INSTALLED) ## serve the dashboard on 127.0.0.1:8501 (PORT= changes it)
+	$(BIN)/python -m streamlit run dashboard/streamlit_app.py --server.address 127.0.0.1 --server.port $(PORT)
+
+test: $(INSTALLED_DEV) browser ## run every test, the browser tests included (ARGS= goes to pytest)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED_DEV) ## ruff, mypy and the import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED_DEV) ## mend formatting and import order
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(INSTALLED) ## measure speed and memory against bare loops; prints ratios
+	$(BIN)/python -m benchmarks
+
+clean: ## remove caches and build products
+	rm -rf build dist test-results *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean ## the same, and .venv
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "'$(PYTHON)' is not there or is older than Python 3.11." >&2; \
+		echo "Install Python 3.11 with venv (Debian: apt-get install python3.11 python3.11-venv)," >&2; \
+		echo "or name another: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "'$(PYTHON) -m venv' failed (Debian needs the package python3.11-venv)." >&2; exit 1; }
+
+# .venv/bin/python is a link to an older file: order-only, so that its date does not matter.
+$(INSTALLED): requirements.txt constraints.txt pyproject.toml | $(BIN)/python
+	@echo "Installing into $(VENV); the first time this takes some minutes and several GB ..."
+	$(PIP) install -r requirements.txt -c constraints.txt -e .
+	@touch $@
+
+$(INSTALLED_DEV): requirements-dev.txt $(INSTALLED)
+	$(PIP) install -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium; \
+	else \
+		echo "The browser tests need chromium or google-chrome on the PATH." >&2; \
+		echo "Install one (Debian: apt-get install chromium), then run 'make test' again;" >&2; \
+		echo "all other tests: $(BIN)/python -m pytest -m 'not e2e'" >&2; exit 1; \
+	fi

@@ -1,18 +1,21 @@
 """The image-text data set: pictures, and for each a stable id, a caption, a label and an owner."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
 from torch import Tensor
+from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from muc_core.errors import MucError
 
 MEMORY_LIMIT_BYTES = 512 * 2**20
-"""Sets whose pixels fit below this are decoded once and kept; larger ones are decoded batch by batch."""
+"""Sets whose pixels at the size asked for fit below this are decoded once and kept; of larger ones nothing is kept."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,11 @@ class ImageSource(Protocol):
     def __len__(self) -> int: ...
 
     def load(self, indices: Sequence[int], size: int) -> Tensor:
-        """Square pictures as uint8 `[n, 3, size, size]` in RGB. Raises `BadImage` naming a file that cannot be decoded."""
+        """Square pictures as uint8 `[n, 3, size, size]` in RGB. Raises `BadImage`, naming the bad file."""
 
 
 class TensorImages:
-    """Pictures already decoded: uint8 `[n, 3, h, w]`."""
+    """Pictures already decoded: uint8 `[n, 3, h, w]`, not copied. Other sizes are a centre crop, resized."""
 
     def __init__(self, pixels: Tensor) -> None:
         if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3:
@@ -46,25 +49,47 @@ class TensorImages:
         return len(self.pixels)
 
     def load(self, indices: Sequence[int], size: int) -> Tensor:
-        pixels = self.pixels[torch.as_tensor(indices, dtype=torch.long)]
-        if pixels.shape[-2:] == (size, size):
+        whole = isinstance(indices, range) and indices == range(len(self))
+        pixels = self.pixels if whole else self.pixels[torch.as_tensor(indices, dtype=torch.long)]
+        height, width = pixels.shape[-2:]
+        if height == width == size:
             return pixels
-        resized: Tensor = transforms.resize(pixels, [size, size], antialias=True)
+        if height != width:
+            pixels = transforms.center_crop(pixels, [min(height, width)])
+        resized: Tensor = transforms.resize(pixels, [size, size], InterpolationMode.BICUBIC, antialias=True)
         return resized
 
 
 class _Selection:
-    """Some pictures of another source."""
+    """Some pictures of another set, read through that set so that both share what it remembers."""
 
-    def __init__(self, source: ImageSource, indices: Sequence[int]) -> None:
-        self._source = source
-        self._indices = tuple(indices)
+    def __init__(self, parent: "ImageTextDataset", positions: Sequence[int]) -> None:
+        self.parent = parent
+        self._positions = tuple(positions)
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return len(self._positions)
 
     def load(self, indices: Sequence[int], size: int) -> Tensor:
-        return self._source.load([self._indices[i] for i in indices], size)
+        return self.parent.images(size, [self._positions[i] for i in indices])
+
+
+class _Memory:
+    """Pixels of one size; each picture is decoded when it is first asked for and kept."""
+
+    def __init__(self, source: ImageSource, size: int) -> None:
+        self._source = source
+        self._size = size
+        self._pixels = torch.empty((len(source), 3, size, size), dtype=torch.uint8)
+        self._known = torch.zeros(len(source), dtype=torch.bool)
+
+    def read(self, indices: Sequence[int] | None) -> Tensor:
+        wanted = torch.arange(len(self._known)) if indices is None else torch.as_tensor(indices, dtype=torch.long)
+        missing = sorted(set(wanted[~self._known[wanted]].tolist()))
+        if missing:
+            self._pixels[missing] = self._source.load(missing, self._size)
+            self._known[missing] = True
+        return self._pixels if indices is None else self._pixels[wanted]
 
 
 class ImageTextDataset:
@@ -89,27 +114,28 @@ class ImageTextDataset:
         self.source = source
         self._positions = {item.id: position for position, item in enumerate(self.items)}
         if len(self._positions) != len(self.items):
-            seen: set[str] = set()
-            twice = next(item.id for item in self.items if item.id in seen or seen.add(item.id))  # type: ignore[func-returns-value]
+            # a repeated id has kept its last position only
+            twice = next(item.id for position, item in enumerate(self.items) if self._positions[item.id] != position)
             raise MucError(f"the set {name!r} has two items with the id {twice!r}; ids must be unique")
-        self._memory: dict[int, Tensor] = {}
+        self._memory: dict[int, _Memory] = {}
+        self._digests: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self.items)
 
-    @property
+    @cached_property
     def ids(self) -> tuple[str, ...]:
         return tuple(item.id for item in self.items)
 
-    @property
+    @cached_property
     def texts(self) -> tuple[str | None, ...]:
         return tuple(item.text for item in self.items)
 
-    @property
+    @cached_property
     def labels(self) -> tuple[str | None, ...]:
         return tuple(item.label for item in self.items)
 
-    @property
+    @cached_property
     def owners(self) -> tuple[str | None, ...]:
         return tuple(item.owner for item in self.items)
 
@@ -122,25 +148,42 @@ class ImageTextDataset:
     def subset(self, ids: Sequence[str], *, name: str | None = None) -> "ImageTextDataset":
         """The named items, in the order of `ids`. Raises `MucError` for an unknown or repeated id, or none at all."""
         positions = [self.index_of(item_id) for item_id in ids]
-        return ImageTextDataset(
-            name or self.name, [self.items[p] for p in positions], _Selection(self.source, positions)
-        )
+        return ImageTextDataset(name or self.name, [self.items[p] for p in positions], _Selection(self, positions))
 
     def images(self, size: int, indices: Sequence[int] | None = None) -> Tensor:
-        """Pixels as uint8 `[n, 3, size, size]`; all pictures when `indices` is None."""
-        if len(self) * 3 * size * size > MEMORY_LIMIT_BYTES:
+        """Pixels as uint8 `[n, 3, size, size]` in RGB; all pictures when `indices` is None.
+
+        The result may be the set's own memory: copy it before writing into it.
+
+        Raises:
+            BadImage: a file that cannot be decoded, named.
+        """
+        if not self._remembers(size):
             return self.source.load(range(len(self)) if indices is None else indices, size)
         if size not in self._memory:
-            self._memory[size] = self.source.load(range(len(self)), size)
-        pixels = self._memory[size]
-        return pixels if indices is None else pixels[torch.as_tensor(indices, dtype=torch.long)]
+            self._memory[size] = _Memory(self.source, size)
+        return self._memory[size].read(indices)
 
     def digest(self, size: int = 32) -> str:
         """SHA-256 over ids, captions and the pixels at a small size: the same content gives the same digest."""
-        content = hashlib.sha256()
-        for item in self.items:
-            content.update(repr((item.id, item.text)).encode())
-        for start in range(0, len(self), 1024):
-            chunk = range(start, min(start + 1024, len(self)))
-            content.update(self.images(size, chunk).numpy().tobytes())
-        return content.hexdigest()
+        if size not in self._digests:
+            content = hashlib.sha256()
+            for item in self.items:
+                content.update(json.dumps([item.id, item.text]).encode())
+            for start in range(0, len(self), 1024):
+                chunk = range(start, min(start + 1024, len(self)))
+                content.update(self.images(size, chunk).numpy().tobytes())
+            self._digests[size] = content.hexdigest()
+        return self._digests[size]
+
+    def _remembers(self, size: int) -> bool:
+        """Whether this set keeps pixels of that size itself: they must fit, and not be at hand in its source anyway."""
+        return len(self) * 3 * size * size <= MEMORY_LIMIT_BYTES and not self._at_hand(size)
+
+    def _at_hand(self, size: int) -> bool:
+        if isinstance(self.source, TensorImages):
+            return self.source.pixels.shape[-2:] == (size, size)
+        if isinstance(self.source, _Selection):
+            parent = self.source.parent
+            return parent._remembers(size) or parent._at_hand(size)
+        return False

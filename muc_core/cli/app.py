@@ -1,0 +1,48 @@
+"""The command `muc` and its groups."""
+
+from typing import Annotated
+
+import typer
+
+from muc_core import __version__
+from muc_core.cli import demo, encoders, jobs
+from muc_core.cli.group import Speaking
+from muc_core.cli.matrices import matrices
+from muc_core.cli.train import TrainCommand, train
+from muc_core.cli.unlearn import UnlearnCommand, unlearn
+
+app = typer.Typer(
+    cls=Speaking,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(demo.app, name="demo")
+app.command(cls=TrainCommand)(train)
+app.command(cls=UnlearnCommand)(unlearn)
+app.command()(matrices)
+app.add_typer(encoders.app, name="encoders")
+app.add_typer(jobs.app, name="jobs")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Audit and perform machine unlearning in contrastive encoders.
+
+    Start with `muc demo`, which lists encoders and sets to try. Every command explains itself with
+    `--help` and prints JSON with `--json`.
+
+    Encoders, runs and jobs are kept in the folder that the environment variable MUC_HOME names, otherwise in your user
+    data directory. The dashboard uses the same.
+    """

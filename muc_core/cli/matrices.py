@@ -1,0 +1,181 @@
+"""`muc matrices`: alignment before, alignment after and the gap, as a figure or as data."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Group, RenderableType
+
+from muc_core.cli.output import JsonFlag, console, table
+from muc_core.cli.progress import Bar
+from muc_core.errors import MucError
+
+if TYPE_CHECKING:
+    from muc_core.comparison import Comparison
+    from muc_core.data.dataset import ImageTextDataset
+    from muc_core.data.splits import DataSplit
+    from muc_core.workspace import EncoderRecord
+
+FORMATS = (".png", ".svg", ".json")
+
+
+class Mode(StrEnum):
+    AUTO = "auto"
+    IMAGE_TEXT = "image-text"
+    TWO_VIEW = "two-view"
+
+
+class Order(StrEnum):
+    GIVEN = "given"
+    DIAGONAL = "diagonal"
+    CLUSTER = "cluster"
+
+
+def matrices(
+    before: Annotated[str, typer.Option(help="Encoder before unlearning.", metavar="NAME", show_default=False)],
+    after: Annotated[str, typer.Option(help="Encoder after unlearning.", metavar="NAME", show_default=False)],
+    items: Annotated[
+        str,
+        typer.Option(
+            help="Pictures to look at: a set such as owner:artist, category:animal-bird, held-out or ids:FILE "
+            "(see `muc demo`), or a path to a picture, a folder or a zip.",
+            metavar="SET|PATH",
+            show_default=False,
+        ),
+    ],
+    controls: Annotated[
+        str | None,
+        typer.Option(
+            help="Pictures that were never trained on, to compare with; held-out is the usual choice.",
+            metavar="SET|PATH",
+            show_default=False,
+        ),
+    ] = None,
+    mode: Annotated[
+        Mode,
+        typer.Option(
+            help="image-text: pictures against captions; two-view: random views of a picture against each other; "
+            "auto: captions where there are any and the encoders read text."
+        ),
+    ] = Mode.AUTO,
+    order: Annotated[
+        Order, typer.Option(help="Order of the rows and columns: as given, by alignment, or like beside like.")
+    ] = Order.GIVEN,
+    views: Annotated[int, typer.Option(min=2, help="Views of each picture (two-view only).")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the views.")] = 0,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Data that the names of sets refer to; otherwise those that the encoders were trained on.",
+            metavar="demo|PATH",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File to write: .png or .svg for a figure, .json for all numbers.", show_default=False),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare an encoder before and after unlearning, picture by picture.
+
+    Prints what became of the alignment of the pictures with their own captions (or their own other views) and with
+    those of others, and draws three matrices: alignment before, alignment after, and the gap between them (positive:
+    alignment was lost).
+
+    Example: `muc matrices --before demo-clip --after demo-clip-ac --items owner:artist --out gap.png`
+    """
+    if out is not None and out.suffix.lower() not in FORMATS:
+        raise MucError(f"--out {out}: the name must end in {', '.join(FORMATS)}, not {out.suffix or 'nothing'!r}")
+    if out is not None and not out.resolve().parent.is_dir():
+        raise MucError(f"--out {out}: there is no folder {out.resolve().parent}; make it first or choose another")
+
+    from muc_core.comparison import compare
+    from muc_core.data.sets import resolve_items
+    from muc_core.workspace import Workspace
+
+    workspace = Workspace()
+    encoders = workspace.encoder(before), workspace.encoder(after)
+    dataset, split = _named_data(encoders, data)
+    with Bar(quiet=as_json) as progress:
+        comparison = compare(
+            workspace.load(before),
+            workspace.load(after),
+            resolve_items(items, dataset=dataset, split=split),
+            controls=resolve_items(controls, dataset=dataset, split=split) if controls else None,
+            mode=mode.value,
+            views=views,
+            seed=seed,
+            order=order.value,
+            progress=progress,
+        )
+    if out is not None:
+        _write(comparison, out)
+    if as_json:
+        print(comparison.to_json())
+    else:
+        console().print(_for_people(comparison, out))
+
+
+def _named_data(
+    encoders: "tuple[EncoderRecord, EncoderRecord]", data: str | None
+) -> "tuple[ImageTextDataset, DataSplit | None]":
+    """The data that names of sets refer to, and their split where it is known.
+
+    Raises:
+        MucError: the training data are not where they were, or are other pictures now.
+    """
+    from muc_core.data.sets import load_dataset
+
+    before, after = (record.manifest for record in encoders)
+    # That of the encoder after comes first: its split says what it was asked to forget.
+    reference = after.data or before.data
+    try:
+        dataset = load_dataset(data or (reference.spec if reference else "demo"))
+    except MucError as error:
+        raise MucError(f"the data that sets are named after: {error}; say with --data where they are") from error
+    if reference is None:
+        return dataset, None
+    if dataset.digest() == reference.digest:
+        return dataset, reference.split
+    if data is None:
+        raise MucError(
+            f"the pictures in {reference.spec} are not those that {after.name} was trained on; "
+            "bring those back, or name other data with --data"
+        )
+    return dataset, None
+
+
+def _write(comparison: "Comparison", out: Path) -> None:
+    if out.suffix.lower() == ".json":
+        from muc_core.workspace.files import write_file
+
+        write_file(out, (comparison.to_json() + "\n").encode())
+    else:
+        from muc_core.figures import matrices_figure
+
+        matrices_figure(comparison, out)
+
+
+def _for_people(comparison: "Comparison", out: Path | None) -> RenderableType:
+    own = "own caption" if comparison.mode == "image-text" else "own views"
+    groups = [("items", len(comparison.ids), comparison.before.items, comparison.after.items)]
+    if comparison.controls is not None:
+        controls = comparison.controls
+        groups.append(("controls", len(controls.ids), controls.before, controls.after))
+    rows: list[tuple[str, str, str, str]] = []
+    for name, count, first, second in groups:
+        rows.append(_row(f"{name} ({count}): similarity to {own}", first.positive.mean(), second.positive.mean()))
+        rows.append(_row("  more than to the others (margin)", first.margin.mean(), second.margin.mean()))
+        rows.append(_row("  nearest of all", (first.rank == 1).mean(), (second.rank == 1).mean(), percent=True))
+    title = f"{comparison.before_encoder.name} (before) and {comparison.after_encoder.name} (after)"
+    columns = {"means": "left", "before": "right", "after": "right", "gap": "right"}
+    written = () if out is None else ("", f"Written: {out}")
+    notes = (f"Note: {warning}" for warning in comparison.warnings)
+    return Group(table(columns, rows, title=title), "", comparison.finding, *notes, *written)
+
+
+def _row(name: str, before: float, after: float, *, percent: bool = False) -> tuple[str, str, str, str]:
+    form = "{:.0%}" if percent else "{:.2f}"
+    return name, form.format(before), form.format(after), form.format(before - after)

@@ -1,0 +1,63 @@
+"""`muc unlearn`: make an encoder forget part of its training data."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+from pydantic import BaseModel
+
+from muc_core.cli.jobs import Detach, run_job
+from muc_core.cli.output import JsonFlag
+from muc_core.cli.settings import CommandWithSettings, chosen, validated
+
+
+class UnlearnCommand(CommandWithSettings):
+    @staticmethod
+    def models() -> Mapping[str, type[BaseModel]]:
+        import muc_core.unlearning.methods  # noqa: F401  registers the methods
+        from muc_core.unlearning.method import METHODS
+
+        return {method.name: method.settings for method in METHODS}
+
+
+def unlearn(
+    ctx: typer.Context,
+    method: Annotated[
+        str, typer.Option(help="Unlearning method, such as ac or retrain; those below say which.", show_default=False)
+    ],
+    original: Annotated[str, typer.Option(help="Encoder to start from.", metavar="NAME", show_default=False)],
+    forget: Annotated[
+        str,
+        typer.Option(
+            help="What to forget: a set of the encoder's training data such as owner:artist, category:animal-bird or "
+            "ids:FILE.",
+            metavar="SET",
+            show_default=False,
+        ),
+    ],
+    name: Annotated[str, typer.Option(help="Name of the encoder that comes out.", show_default=False)],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same encoder.")] = 0,
+    detach: Detach = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make an encoder forget part of its training data.
+
+    Runs as a job in its own process: Ctrl-C cancels it, `--detach` leaves it alone, and the dashboard and
+    `muc jobs` show it, too. Settings that are not given have the method's defaults.
+
+    Example: `muc unlearn --method ac --original demo-clip --forget owner:artist --beta 8 --name my-ac`
+    """
+    import muc_core.unlearning.methods  # noqa: F401  registers the methods
+    from muc_core.jobs.tasks.unlearn import UnlearnJob
+    from muc_core.unlearning.method import METHODS
+
+    settings = validated(METHODS.get(method).settings, chosen(ctx), what=f"the method {method!r}")
+    job = UnlearnJob(
+        method=method,
+        original=original,
+        forget=forget,
+        settings=settings.model_dump(mode="json"),
+        name=name,
+        seed=seed,
+    )
+    run_job("unlearn", job, detach=detach, as_json=as_json)

@@ -49,7 +49,9 @@ def train(
     """
     from muc_core.jobs.tasks.train import TrainJob
     from muc_core.unlearning.settings import TrainingSettings
+    from muc_core.workspace import Workspace
 
+    Workspace().check_new_name(name)
     settings = validated(TrainingSettings, chosen(ctx), what="training")
     job = TrainJob(
         data=data,

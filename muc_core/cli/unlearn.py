@@ -50,8 +50,13 @@ def unlearn(
     import muc_core.unlearning.methods  # noqa: F401  registers the methods
     from muc_core.jobs.tasks.unlearn import UnlearnJob
     from muc_core.unlearning.method import METHODS
+    from muc_core.workspace import Workspace
 
     settings = validated(METHODS.get(method).settings, chosen(ctx), what=f"the method {method!r}")
+    # Refused here already, and not only when the job gets its turn.
+    workspace = Workspace()
+    workspace.encoder(original)
+    workspace.check_new_name(name)
     job = UnlearnJob(
         method=method,
         original=original,

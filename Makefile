@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 # The stamps lie inside .venv, so that they go with it; each is written only after a complete installation.
 INSTALLED := $(VENV)/.installed
@@ -61,7 +61,7 @@ $(INSTALLED): requirements.txt constraints.txt pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(INSTALLED_DEV): requirements-dev.txt $(INSTALLED)
-	$(PIP) install -r requirements-dev.txt -c constraints.txt
+	$(PIP) install --quiet -r requirements-dev.txt -c constraints.txt
 	@touch $@
 
 browser:

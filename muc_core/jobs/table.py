@@ -1,0 +1,285 @@
+"""The table of jobs: what is queued, running, done, and what became of it.
+
+Page, command line and workers all speak through this table; nobody holds a connection to anybody. Each change of state
+names the states it may start from, so that of two who close the same job only the first succeeds.
+"""
+
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+from pydantic import BaseModel, ConfigDict, JsonValue
+from sqlalchemy import ColumnElement, Row, func, select, update
+
+from muc_core.errors import UnknownName
+from muc_core.workspace import Workspace, new_id
+from muc_core.workspace.database import jobs
+
+State = Literal["queued", "running", "done", "failed", "cancelled", "lost"]
+
+ACTIVE: tuple[State, ...] = ("queued", "running")
+
+SILENT_AFTER_S = 120.0
+"""A worker that lives but has not given a sign for so long is given up. Its sign is due every second, but one call into
+compiled code may hold the interpreter for a while."""
+
+START_WITHIN_S = 30.0
+"""A job whose worker process has not even been started by then lost the process that submitted it."""
+
+CANCEL_WITHIN_S = 1.7
+"""From the wish to cancel to killing the worker from outside; the worker itself gives up earlier."""
+
+
+class Job(BaseModel):
+    """One job as it was when asked.
+
+    Attributes:
+        id: sorts by age.
+        kind: name of the task, see `muc_core.jobs.tasks`.
+        settings: of the task, as its settings model dumps them.
+        state: queued, running; done, failed, cancelled, lost are final.
+        step, total: how far it is; total 0 when nothing was reported yet.
+        message: what it is doing, one line.
+        values: latest figures by name, such as loss terms.
+        history: (step, values) along the way, at most some hundred points, for a plot.
+        pid: of the worker process.
+        heartbeat: last sign of life.
+        created, started, finished: UTC.
+        cancel_requested: somebody asked to cancel it.
+        error: why it failed or was lost, a sentence.
+        result: what the task returned.
+    """
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+
+    id: str
+    kind: str
+    settings: dict[str, JsonValue]
+    state: State
+    step: int
+    total: int
+    message: str
+    values: dict[str, float]
+    history: tuple[tuple[int, dict[str, float]], ...]
+    pid: int | None
+    heartbeat: datetime
+    created: datetime
+    started: datetime | None
+    finished: datetime | None
+    cancel_requested: bool
+    error: str | None
+    result: dict[str, JsonValue]
+
+    @property
+    def active(self) -> bool:
+        """Queued or running."""
+        return self.state in ACTIVE
+
+
+class JobTable:
+    """The jobs of a workspace. Reading it also finds out which workers have died."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._database = workspace.database
+
+    def log(self, job_id: str) -> Path:
+        """What the worker of a job prints, tracebacks included."""
+        return self._workspace.jobs_folder / f"{job_id}.log"
+
+    def job(self, job_id: str) -> Job:
+        """One job. Raises `UnknownName`."""
+        self.refresh()
+        return self._job(job_id)
+
+    def jobs(self, *, states: Sequence[State] | None = None, limit: int = 100) -> list[Job]:
+        """Jobs, newest first."""
+        self.refresh()
+        query = select(jobs).order_by(jobs.c.number.desc()).limit(limit)
+        if states is not None:
+            query = query.where(jobs.c.state.in_(states))
+        with self._database.read() as connection:
+            return [_to_job(row) for row in connection.execute(query)]
+
+    def active(self) -> list[Job]:
+        """Queued and running jobs in the order they will run."""
+        return self.jobs(states=ACTIVE, limit=1000)[::-1]
+
+    def refresh(self) -> None:
+        """Close the jobs whose worker died or does not heed a wish to cancel."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(jobs).where(jobs.c.state.in_(ACTIVE))).all()
+        for row in rows:
+            overdue = row.cancel_requested and _ticks() - row.cancel_ticks > CANCEL_WITHIN_S
+            trouble = _trouble(row)
+            if trouble is None and not overdue:
+                continue
+            if row.host == platform.node():
+                kill_worker(row.pid, row.id)
+            if row.cancel_requested:
+                self.close(row.id, "cancelled")
+            else:
+                self.close(
+                    row.id,
+                    "lost",
+                    error=f"the worker process ended without a word ({trouble}; its log is {self.log(row.id)}): "
+                    "start it again; nothing already saved is lost",
+                )
+
+    # the submitter's side
+
+    def add(self, kind: str, settings: Mapping[str, JsonValue], *, unique: bool) -> tuple[Job, bool]:
+        """Queue a job. With `unique`, an active one of the same kind and settings takes its place.
+
+        Returns:
+            The job, and whether it is a new one.
+        """
+        self.refresh()
+        now = time.time()
+        with self._database.write() as connection:
+            if unique:
+                same = select(jobs).where(jobs.c.state.in_(ACTIVE), jobs.c.kind == kind).order_by(jobs.c.number)
+                for row in connection.execute(same):
+                    if row.settings == settings and not row.cancel_requested:
+                        return _to_job(row), False
+            job_id = new_id()
+            connection.execute(
+                jobs.insert().values(
+                    id=job_id,
+                    kind=kind,
+                    settings=dict(settings),
+                    state="queued",
+                    host=platform.node(),
+                    heartbeat=now,
+                    ticks=_ticks(),
+                    created=now,
+                )
+            )
+        return self._job(job_id), True
+
+    def request_cancel(self, job_id: str) -> Job:
+        """Cancel a queued job at once; ask a running one to stop; leave a finished one. Raises `UnknownName`."""
+        self.job(job_id)
+        asked = {"cancel_requested": True, "cancel_ticks": _ticks()}
+        self._change(job_id, {**asked, "state": "cancelled", "finished": time.time()}, among=("queued",))
+        # A second wish must not give the worker more time.
+        self._change(job_id, asked, among=("running",), also=jobs.c.cancel_requested.is_(False))
+        return self._job(job_id)
+
+    # the worker's side
+
+    def attach(self, job_id: str, pid: int) -> None:
+        """Note which process works on a job."""
+        self._change(job_id, {"pid": pid, "heartbeat": time.time(), "ticks": _ticks()}, among=ACTIVE)
+
+    def waiting_before(self, job_id: str) -> int:
+        """How many active jobs were queued before this one."""
+        self.refresh()
+        number = select(jobs.c.number).where(jobs.c.id == job_id).scalar_subquery()
+        query = select(func.count()).where(jobs.c.state.in_(ACTIVE), jobs.c.number < number)
+        with self._database.read() as connection:
+            return connection.execute(query).scalar_one()
+
+    def claim(self, job_id: str) -> bool:
+        """Turn a queued job into a running one; False when it is no longer queued. The caller holds the slot."""
+        return self._change(job_id, {"state": "running", "started": time.time(), "message": ""}, among=("queued",))
+
+    def is_wanted(self, job_id: str) -> bool | None:
+        """True: go on; False: somebody asked to cancel it; None: it has been closed, by whomever."""
+        query = select(jobs.c.state, jobs.c.cancel_requested).where(jobs.c.id == job_id)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None or row.state not in ACTIVE:
+            return None
+        return not row.cancel_requested
+
+    def tell(self, job_id: str, news: Mapping[str, Any]) -> None:
+        """Give a sign of life, and write the columns in `news` (step, total, message, values, history)."""
+        self._change(job_id, {**news, "heartbeat": time.time(), "ticks": _ticks()}, among=ACTIVE)
+
+    def close(
+        self, job_id: str, state: State, *, error: str | None = None, result: Mapping[str, JsonValue] | None = None
+    ) -> bool:
+        """Put an active job into a final state; False when somebody else has closed it before."""
+        changes = {"state": state, "finished": time.time(), "error": error, "result": dict(result or {})}
+        return self._change(job_id, changes, among=ACTIVE)
+
+    def _job(self, job_id: str) -> Job:
+        with self._database.read() as connection:
+            row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
+        if row is None:
+            raise UnknownName(f"there is no job {job_id!r}; `muc jobs` lists the known ones")
+        return _to_job(row)
+
+    def _change(
+        self,
+        job_id: str,
+        values: Mapping[str, Any],
+        *,
+        among: Sequence[State],
+        also: ColumnElement[bool] | None = None,
+    ) -> bool:
+        statement = update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(among)).values(dict(values))
+        if also is not None:
+            statement = statement.where(also)
+        with self._database.write() as connection:
+            return bool(connection.execute(statement).rowcount)
+
+
+def kill_worker(pid: int | None, job_id: str) -> None:
+    """Kill the worker of a job and what it started, if `pid` still is that worker."""
+    worker = _worker(pid, job_id)
+    if worker is None:
+        return
+    with suppress(psutil.NoSuchProcess):  # here and below: it has just ended by itself
+        children = worker.children(recursive=True)
+        worker.kill()
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+
+
+def _worker(pid: int | None, job_id: str) -> psutil.Process | None:
+    """The living worker of a job. Its command line names the job: another process of the same pid is not mistaken."""
+    if pid is None:
+        return None
+    try:
+        process = psutil.Process(pid)
+        if process.status() != psutil.STATUS_ZOMBIE and job_id in process.cmdline():
+            return process
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
+    return None
+
+
+def _trouble(row: Row[Any]) -> str | None:
+    """Why the worker of an active job must be given up; None while there is hope."""
+    if row.host != platform.node():
+        # Written from another machine or container: its processes cannot be seen from here.
+        silence = time.time() - row.heartbeat
+        return f"no sign of life from {row.host} for {silence:.0f} s" if silence > SILENT_AFTER_S else None
+    silence = _ticks() - row.ticks
+    if row.pid is None:
+        # Ticks ahead of now: the machine was started anew since.
+        return "it was never started" if silence > START_WITHIN_S or silence < 0 else None
+    if _worker(row.pid, row.id) is None:
+        return f"process {row.pid} is gone"
+    return f"no sign of life for {silence:.0f} s" if silence > SILENT_AFTER_S else None
+
+
+def _ticks() -> float:
+    """Seconds of a clock that all processes share and that stands still while the machine sleeps."""
+    return time.monotonic()
+
+
+def _to_job(row: Row[Any]) -> Job:
+    fields = dict(row._mapping)
+    for moment in ("heartbeat", "created", "started", "finished"):
+        if fields[moment] is not None:
+            fields[moment] = datetime.fromtimestamp(fields[moment], UTC)
+    return Job.model_validate({name: fields[name] for name in Job.model_fields})

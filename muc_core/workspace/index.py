@@ -1,0 +1,150 @@
+"""Keeps the SQLite index in step with the manifests in the folders, which are the truth.
+
+Before each listing the folders' time stamps are compared with those in the index, and only what changed is read again.
+So writers need not know of the index, and a deleted, damaged or outdated one costs a second reading and nothing else.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from pydantic import ValidationError
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.sqlite import insert
+
+from muc_core.encoders.manifest import SCHEMA_VERSION, AuditManifest, EncoderManifest, RunManifest, explain
+from muc_core.errors import MucError
+from muc_core.workspace.database import Database, records
+
+MANIFEST = "manifest.json"
+WEIGHTS = "weights.safetensors"
+
+M = TypeVar("M", EncoderManifest, RunManifest, AuditManifest)
+
+
+@dataclass(frozen=True)
+class Shelf(Generic[M]):
+    """A folder of the workspace with one sub-folder an entry.
+
+    Attributes:
+        kind: its key in the index.
+        model: of the manifests.
+        naming: the field of the manifest that must equal the name of the folder.
+        needs: files an entry is not complete without.
+    """
+
+    kind: str
+    model: type[M]
+    naming: str
+    needs: tuple[str, ...] = (MANIFEST,)
+
+
+ENCODERS = Shelf("encoder", EncoderManifest, "name", (MANIFEST, WEIGHTS))
+RUNS = Shelf("run", RunManifest, "id")
+AUDITS = Shelf("audit", AuditManifest, "id")
+
+
+def read_entry(folder: Path, shelf: Shelf[M]) -> M:
+    """The manifest of one entry. Raises `MucError` saying what is wrong with it and where."""
+    for name in shelf.needs:
+        if not (folder / name).is_file():
+            raise MucError(f"{folder} has no {name}; put it back or delete the folder")
+    path = folder / MANIFEST
+    try:
+        content = path.read_bytes()
+        found = json.loads(content)
+    except OSError as error:
+        raise MucError(f"{path} cannot be read ({error.strerror})") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MucError(f"{path} is damaged: it is not complete JSON; restore it or delete its folder") from error
+    schema = found.get("schema_version") if isinstance(found, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA_VERSION:
+        raise MucError(
+            f"{path} was written by a newer version of this program (schema {schema}, this one reads up to "
+            f"{SCHEMA_VERSION}); update the program"
+        )
+    try:
+        manifest = shelf.model.model_validate_json(content)
+    except ValidationError as error:
+        raise MucError(f"{path} is damaged ({explain(error)}); restore it or delete its folder") from error
+    if getattr(manifest, shelf.naming) != folder.name:
+        raise MucError(
+            f"{path} says its {shelf.naming} is {getattr(manifest, shelf.naming)!r} but its folder is called "
+            f"{folder.name!r}; give both the same name"
+        )
+    return manifest
+
+
+def folders(parent: Path) -> list[Path]:
+    """The entries in a folder, by name; none when the folder is missing. Hidden ones are unfinished or deleted."""
+    if not parent.is_dir():
+        return []
+    return sorted(path for path in parent.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def bring_up_to_date(database: Database, parent: Path, shelf: Shelf[M]) -> None:
+    """Make the index say what the folders say. Raises `MucError` when the index cannot be written."""
+    there = {folder.name: _signature(folder, shelf) for folder in folders(parent)}
+    if _indexed(database, shelf) == there:
+        return
+    with database.write() as connection:
+        rows = connection.execute(select(records.c.name, records.c.signature).where(records.c.kind == shelf.kind))
+        known = {name: signature for name, signature in rows}
+        for name in known.keys() - there.keys():
+            connection.execute(delete(records).where(records.c.kind == shelf.kind, records.c.name == name))
+        for name, signature in there.items():
+            if known.get(name) != signature:
+                row = _row(parent / name, shelf, signature)
+                statement = insert(records).values(row)
+                connection.execute(
+                    statement.on_conflict_do_update(index_elements=["kind", "name"], set_=dict(statement.excluded))
+                )
+
+
+def manifests(database: Database, shelf: Shelf[M], *, where: Mapping[str, str | None] | None = None) -> list[M]:
+    """The sound entries of an index that is up to date, oldest first; `where` gives columns that must be equal."""
+    query = select(records.c.manifest).where(records.c.kind == shelf.kind, records.c.problem.is_(None))
+    for column, value in (where or {}).items():
+        query = query.where(records.c[column] == value)
+    with database.read() as connection:
+        texts = connection.execute(query.order_by(records.c.created, records.c.name)).scalars().all()
+    return [shelf.model.model_validate_json(text) for text in texts]
+
+
+def problems(database: Database) -> list[str]:
+    """What is wrong with the entries that are not listed, one sentence each."""
+    query = select(records.c.problem).where(records.c.problem.is_not(None)).order_by(records.c.kind, records.c.name)
+    with database.read() as connection:
+        return [str(problem) for problem in connection.execute(query).scalars()]
+
+
+def _indexed(database: Database, shelf: Shelf[M]) -> dict[str, str]:
+    with database.read() as connection:
+        rows = connection.execute(select(records.c.name, records.c.signature).where(records.c.kind == shelf.kind))
+        return {name: signature for name, signature in rows}
+
+
+def _signature(folder: Path, shelf: Shelf[M]) -> str:
+    """Changes whenever a file the entry needs is replaced: every replacement is a new inode."""
+    parts = [str(SCHEMA_VERSION)]
+    for name in shelf.needs:
+        try:
+            state = (folder / name).stat()
+        except OSError:
+            parts.append("missing")
+        else:
+            parts.append(f"{state.st_ino}.{state.st_size}.{state.st_mtime_ns}")
+    return " ".join(parts)
+
+
+def _row(folder: Path, shelf: Shelf[M], signature: str) -> dict[str, str | None]:
+    row: dict[str, str | None] = {"kind": shelf.kind, "name": folder.name, "signature": signature}
+    columns = ("created", "family", "method", "original")
+    try:
+        manifest = read_entry(folder, shelf)
+    except MucError as problem:
+        return {**row, **dict.fromkeys(columns), "manifest": None, "problem": str(problem)}
+    known = {column: getattr(manifest, column, None) for column in columns}
+    return {**row, **known, "manifest": manifest.model_dump_json(), "problem": None}

@@ -1,0 +1,158 @@
+"""Kinds of jobs for the tests: they report, sleep, fail, crash or block. None of them needs torch."""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from muc_core.errors import Cancelled, MucError
+from muc_core.jobs.tasks import TASKS, Task
+from muc_core.progress import Progress
+from muc_core.workspace import Workspace
+
+
+class Sample(BaseModel):
+    """What the sample tasks are told."""
+
+    model_config = ConfigDict(frozen=True)
+
+    label: str = ""
+    steps: int = 1
+    pause_s: float = 0.0
+    numbers: tuple[float, ...] = ()
+    folder: Path | None = None
+
+
+def count(settings: Sample, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
+    """Report each step with a loss that falls."""
+    _note(settings, "begins")
+    for step in range(1, settings.steps + 1):
+        time.sleep(settings.pause_s)
+        progress.report(step, settings.steps, f"{settings.label} step {step}", {"loss": 1 / step})
+    _note(settings, "ends")
+    return {"label": settings.label, "steps": settings.steps}
+
+
+def look_around(settings: Sample, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
+    """Tell what the process is like."""
+    return {
+        "threads": os.environ["OMP_NUM_THREADS"],
+        "numba_threads": os.environ["NUMBA_NUM_THREADS"],
+        "numba_cache": os.environ["NUMBA_CACHE_DIR"],
+        "torch": "torch" in sys.modules,
+        "job": workspace.job,
+        "home": str(workspace.home),
+        "session": os.getsid(0) == os.getpid(),
+        "descriptors": sorted(os.readlink(f"/proc/self/fd/{number}") for number in _descriptors()),
+        "folder": str(Path.cwd()),
+    }
+
+
+def use_torch(settings: Sample, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
+    """Tell how many threads torch computes with when a task imports it."""
+    import torch
+
+    return {"threads": torch.get_num_threads()}
+
+
+def block(settings: Sample, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
+    """Call compiled code that lets other threads run and does not return."""
+    progress.report(0, 1, "blocked")
+    ctypes.CDLL(None).sleep(60)
+    return {}
+
+
+def block_everything(settings: Sample, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
+    """Call compiled code that keeps the interpreter for itself and does not return."""
+    progress.report(0, 1, "blocked")
+    time.sleep(0.5)
+    ctypes.PyDLL(None).sleep(60)
+    return {}
+
+
+def be_stubborn(settings: Sample, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
+    """Do not heed the wish to cancel."""
+    while True:
+        try:
+            progress.report(0, 1, "stubborn")
+        except Cancelled:
+            _note(settings, "heard")
+        time.sleep(0.05)
+
+
+def tidy_up(settings: Sample, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
+    """Heed the wish to cancel, and do something before leaving."""
+    try:
+        while True:
+            progress.report(0, 1, "working")
+            time.sleep(0.02)
+    finally:
+        time.sleep(0.3)
+        _note(settings, "tidied up")
+
+
+def be_wrong(settings: Sample, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
+    """Fail with a sentence for the user."""
+    progress.report(3, 10, "about to fail", {"loss": float("nan")})
+    raise MucError("the forget set is empty; name at least one item")
+
+
+def be_broken(settings: Sample, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
+    """Fail as a defect does."""
+    raise ZeroDivisionError("a secret detail")
+
+
+def give_back_nonsense(settings: Sample, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
+    """Return what JSON cannot hold."""
+    return {"thing": object()}  # type: ignore[dict-item]
+
+
+def run_out_of_memory(settings: Sample, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
+    raise MemoryError
+
+
+def kill_itself(settings: Sample, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
+    """Die as a process does that the system kills."""
+    progress.report(1, 2, "alive")
+    print("famous last words", flush=True)
+    time.sleep(0.4)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+def _note(settings: Sample, what: str) -> None:
+    if settings.folder is not None:
+        with (settings.folder / "notes").open("a") as file:
+            file.write(f"{settings.label} {what}\n")
+
+
+def _descriptors() -> list[int]:
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:  # the descriptor of this very listing
+            continue
+        found.append(int(name))
+    return found
+
+
+for run in (
+    count,
+    look_around,
+    use_torch,
+    block,
+    block_everything,
+    be_stubborn,
+    tidy_up,
+    be_wrong,
+    be_broken,
+    give_back_nonsense,
+    run_out_of_memory,
+    kill_itself,
+):
+    TASKS.register(run.__name__, Task(run.__name__, Sample, run))

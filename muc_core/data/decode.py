@@ -20,6 +20,7 @@ MIN_SIDE = 8
 MAX_PIXELS = 50_000_000
 MAX_FILE_BYTES = 200 * 2**20
 
+_KINDS = "PNG, JPEG, WebP, GIF, BMP and TIFF files"
 _LIMITS = f"pictures from {MIN_SIDE} x {MIN_SIDE} pixels to {MAX_PIXELS // 10**6} megapixels are accepted"
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -83,10 +84,12 @@ def check_header(stream: BinaryIO, name: str) -> None:
 def to_square_tensor(image: Image.Image, size: int) -> Tensor:
     """The centre square of an RGB picture as uint8 `[3, size, size]`, resized with an antialiased bicubic filter."""
     width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    # cropping comes first: a long strip would otherwise be enlarged whole only to be thrown away
-    square = image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    if width != height:
+        # cropping comes first: a long strip would otherwise be enlarged whole only to be thrown away
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+    square = image.resize((size, size), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
 
 
@@ -96,7 +99,7 @@ def _open(stream: BinaryIO, name: str) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadImage(f"{name} has far too many pixels; {_LIMITS}") from error
     except UnidentifiedImageError as error:
-        raise BadImage(f"{name} is not a picture of a known kind; {', '.join(FORMATS)} files are accepted") from error
+        raise BadImage(f"{name} is not a picture, or its beginning is damaged; {_KINDS} are accepted") from error
     except Exception as error:  # see decode_image
         raise BadImage(f"{name} is damaged: its header cannot be read; save or upload it again") from error
     width, height = image.size
@@ -119,7 +122,7 @@ def _to_rgb(image: Image.Image, name: str, notes: list[str]) -> Image.Image:
         values = np.asarray(image)
         if isinstance(transparent := image.info.get("transparency"), int):
             values = np.where(values == transparent, 0xFFFF, values)
-            notes.append(f"{name} is transparent in places; they were laid on white")
+            notes.append(f"{name} has transparent areas; they were laid on white")
         # the high byte, which is also what Pillow takes of 16-bit colour
         return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
@@ -130,7 +133,7 @@ def _to_rgb(image: Image.Image, name: str, notes: list[str]) -> Image.Image:
         opaque = Image.new("RGB", image.size, "white")
         opaque.paste(rgba.convert("RGB"), mask=alpha)
         if alpha.getextrema() != (255, 255):
-            notes.append(f"{name} is transparent in places; they were laid on white")
+            notes.append(f"{name} has transparent areas; they were laid on white")
         return opaque
     if image.mode == "CMYK":
         notes.append(f"{name} has print colours (CMYK); they were converted to RGB and may look slightly different")

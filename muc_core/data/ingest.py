@@ -150,23 +150,25 @@ def ingest_folder(path: str | Path, *, name: str) -> Ingest:
     return ingest
 
 
-@dataclass(frozen=True)
-class _Picture:
-    id: str
-    path: str
-    """Where caption files of its source look for it; a second file of the same name is found by its id only."""
-    content: bytes | Path
-
-
 @dataclass
 class _Source:
     """One origin of files with its own caption files: the loose uploads, an archive, or a folder."""
 
-    pictures: list[_Picture] = field(default_factory=list)
     paths: set[str] = field(default_factory=set)
+    """Where its caption files look for its pictures; a second file of the same name is found by its id only."""
     seen: set[str] = field(default_factory=set)
     """Keys of all its files, the rejected ones too: what a caption file may name without being wrong."""
     tables: list[tuple[str, CaptionTable]] = field(default_factory=list)
+    captions: dict[str, Caption] = field(default_factory=dict)
+    """Filled at the end: captions by the key of the picture's path."""
+
+
+@dataclass(frozen=True)
+class _Picture:
+    id: str
+    path: str
+    content: bytes | Path
+    source: _Source
 
 
 class _Collected:
@@ -177,6 +179,7 @@ class _Collected:
         self.notes: list[str] = []
         self._loose = _Source()
         self._sources = [self._loose]
+        self._pictures: list[_Picture] = []
         self._contents: dict[str, list[bytes]] = {}
 
     def add_upload(self, file_name: str, content: bytes) -> None:
@@ -190,13 +193,17 @@ class _Collected:
     def add_archive(self, archive: bytes | Path, archive_name: str) -> None:
         source = _Source()
         self._sources.append(source)
+        empty = True
         try:
             for path, content in read_archive(archive, archive_name):
+                empty = False
                 if isinstance(content, MucError):
                     source.seen.add(match_key(path))
                     self._reject(path, content)
                 else:
                     self._add_bytes(path, content, source)
+            if empty:
+                raise MucError(f"{archive_name} holds no files; pack pictures into it")
         except MucError as error:
             self._reject(archive_name, error)
 
@@ -216,7 +223,7 @@ class _Collected:
         except OSError as error:
             self._reject(shown, MucError(f"{shown} cannot be read: {error.strerror or error}"))
         else:
-            self._loose.pictures.append(_Picture(path, path, file))
+            self._add_picture(path, path, file, self._loose)
 
     def add_captions(self, path: str, content: bytes | Path, source: _Source | None = None) -> None:
         try:
@@ -235,16 +242,16 @@ class _Collected:
         files: list[bytes | Path] = []
         guessed = 0
         for source in self._sources:
-            captions = self._match(source)
-            for picture in source.pictures:
-                caption = captions.get(match_key(picture.path))
-                text = (typed.get(picture.id) or "").strip() or (caption.text if caption else None)
-                if text is None and guess:
-                    text = guess_caption(picture.path)
-                    guessed += text is not None
-                label, owner = (caption.label, caption.owner) if caption else (None, None)
-                items.append(Item(picture.id, text, label, owner))
-                files.append(picture.content)
+            self._match(source)
+        for picture in self._pictures:
+            caption = picture.source.captions.get(match_key(picture.path))
+            text = (typed.get(picture.id) or "").strip() or (caption.text if caption else None)
+            if text is None and guess:
+                text = guess_caption(picture.path)
+                guessed += text is not None
+            label, owner = (caption.label, caption.owner) if caption else (None, None)
+            items.append(Item(picture.id, text, label, owner))
+            files.append(picture.content)
         if guessed:
             self.notes.append(f"captions guessed from file names: {guessed:,}")
         ids = [item.id for item in items]
@@ -275,13 +282,15 @@ class _Collected:
             self._contents[picture_id] = [content]
             self.notes.append(f"different files are named {path}; one of them has the id {picture_id}")
         self.notes += decoded.notes
-        source.pictures.append(_Picture(picture_id, picture_id if path in source.paths else path, content))
+        self._add_picture(picture_id, picture_id if path in source.paths else path, content, source)
+
+    def _add_picture(self, picture_id: str, path: str, content: bytes | Path, source: _Source) -> None:
+        self._pictures.append(_Picture(picture_id, path, content, source))
         source.paths.add(path)
 
-    def _match(self, source: _Source) -> dict[str, Caption]:
-        """Captions by the key of the picture's path; those without a picture are noted."""
-        paths = {match_key(picture.path) for picture in source.pictures}
-        matched: dict[str, Caption] = {}
+    def _match(self, source: _Source) -> None:
+        """Give a source's captions to its pictures; those without a picture are noted."""
+        paths = {match_key(path) for path in source.paths}
         for table_path, table in source.tables:
             folder = PurePosixPath(table_path).parent
             missing = []
@@ -292,14 +301,13 @@ class _Collected:
                 if found is None:
                     if not source.seen.intersection(candidates):
                         missing.append(file)
-                elif found in matched:
+                elif found in source.captions:
                     self.rejected.append(
                         Rejection(table_path, f"{table_path}, line {caption.line}: {found} already has a caption")
                     )
                 else:
-                    matched[found] = caption
+                    source.captions[found] = caption
             self._note_missing(f"{table_path} has captions for", missing)
-        return matched
 
     def _note_missing(self, beginning: str, files: list[str]) -> None:
         if files:

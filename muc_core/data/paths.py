@@ -9,21 +9,19 @@ _CLUTTER = {"__macosx", "thumbs.db", "desktop.ini"}
 _CAMERA_WORDS = frozenset(
     (
         "copy",
-        "download",
         "dsc",
         "dscf",
         "dscn",
-        "file",
         "image",
         "img",
         "mvimg",
         "photo",
-        "pic",
         "picture",
         "pxl",
         "scan",
+        "screenshot",
+        "untitled",
     )
-    + ("screenshot", "untitled")
 )
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,10 +46,11 @@ def load_dataset(spec: str) -> ImageTextDataset:
     """
     if spec == "demo":
         return load_demo()
-    path = Path(spec)
-    if not path.exists():
-        raise UnknownName(f"there is no data set {spec!r}; known: demo, or the path of a folder or zip with pictures")
-    return _load_path(path)
+    if not os.path.exists(spec):
+        raise UnknownName(
+            f"there is no data set {spec[:100]!r}; known: demo, or the path of a folder or zip with pictures"
+        )
+    return _load_path(Path(spec))
 
 
 def resolve_ids(spec: str, dataset: ImageTextDataset, split: DataSplit | None) -> tuple[str, ...]:
@@ -75,7 +77,7 @@ def resolve_ids(spec: str, dataset: ImageTextDataset, split: DataSplit | None) -
     if colon and kind in ("owner", "category"):
         return _grouped_ids(kind, value, dataset, split)
     known = name_some([info.spec for info in list_sets(dataset, split)], 12)
-    raise UnknownName(f"there is no set {spec!r}; known: {known}, ids:FILE")
+    raise UnknownName(f"there is no set {spec[:100]!r}; known: {known}, ids:FILE")
 
 
 def resolve_items(spec: str, *, dataset: ImageTextDataset, split: DataSplit | None) -> ImageTextDataset:
@@ -88,10 +90,12 @@ def resolve_items(spec: str, *, dataset: ImageTextDataset, split: DataSplit | No
     kind, colon, _ = spec.partition(":")
     if spec in _PARTS or (colon and kind in ("owner", "category", "ids")):
         return dataset.subset(resolve_ids(spec, dataset, split), name=spec)
-    if Path(spec).exists():
+    if os.path.exists(spec):
         return _load_path(Path(spec))
     known = name_some([info.spec for info in list_sets(dataset, split)], 12)
-    raise UnknownName(f"there is no set {spec!r}; known: {known}, ids:FILE, or the path of a folder, zip or picture")
+    raise UnknownName(
+        f"there is no set {spec[:100]!r}; known: {known}, ids:FILE, or the path of a folder, zip or picture"
+    )
 
 
 def list_sets(dataset: ImageTextDataset, split: DataSplit | None) -> list[SetInfo]:

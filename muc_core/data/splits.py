@@ -52,9 +52,9 @@ class DataSplit(BaseModel):
         if len(chosen) < len(ids):
             raise MucError(f"the forget set names an item twice: {name_some(_repeated(ids))}")
         never = {*self.held_out, *self.calibration}
-        if never_trained := [item_id for item_id in ids if item_id in never]:
+        if wrong := [item_id for item_id in ids if item_id in never]:
             raise MucError(
-                f"held-out and calibration items cannot be forgotten, never trained on: {name_some(never_trained)}"
+                f"held-out and calibration items were never trained on and cannot be forgotten: {name_some(wrong)}"
             )
         if unknown := [item_id for item_id in ids if item_id not in train]:
             raise MucError(f"not among the {len(train):,} items trained on: {name_some(unknown)}")

@@ -47,14 +47,18 @@ def slow_summary(matrix: npt.NDArray[np.float64]) -> tuple[dict[str, float], dic
     return figures, items
 
 
-def assert_same(summary: AlignmentSummary, items: ItemScores, matrix: npt.NDArray[np.float64]) -> None:
+def assert_same(
+    summary: AlignmentSummary, items: ItemScores, matrix: npt.NDArray[np.float64], *, ties: int = 0
+) -> None:
+    """`ties`: how many places a rank may be off because chance brought similarities nearer than `TIE`."""
     figures, arrays = slow_summary(matrix)
     assert summary.n == len(matrix)
     assert summary.notes == ()
     for name, value in figures.items():
         assert getattr(summary, name) == pytest.approx(value, abs=2e-6), name
     for name, array in arrays.items():
-        np.testing.assert_allclose(getattr(items, name), array, atol=2e-6, err_msg=name)
+        near = 2e-6 + (ties if name == "rank" else 0)
+        np.testing.assert_allclose(getattr(items, name), array, atol=near, rtol=0, err_msg=name)
 
 
 # Tiles of one cell, of odd sizes, of multiples of eight, and larger than the matrix.
@@ -79,7 +83,7 @@ def test_two_view_summary_equals_that_of_the_full_matrix(views: int, n: int, d: 
 def test_many_items_over_several_tiles() -> None:
     images, texts = related_vectors(1100, 24)
     summary, items = summarise(images, texts, tile=512)
-    assert_same(summary, items, alignment_matrix(images, texts))
+    assert_same(summary, items, alignment_matrix(images, texts), ties=1)
 
 
 def test_both_forms_of_the_spread_agree() -> None:

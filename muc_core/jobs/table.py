@@ -236,12 +236,12 @@ def kill_worker(pid: int | None, job_id: str) -> None:
     worker = _worker(pid, job_id)
     if worker is None:
         return
-    with suppress(psutil.NoSuchProcess):  # here and below: it has just ended by itself
-        children = worker.children(recursive=True)
-        worker.kill()
-        for child in children:
+    # Children first: a worker that ends itself this way does not live to do it afterwards.
+    with suppress(psutil.NoSuchProcess):
+        for child in worker.children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 child.kill()
+        worker.kill()
 
 
 def _worker(pid: int | None, job_id: str) -> psutil.Process | None:

@@ -115,6 +115,10 @@ class TestEncoders:
         assert weights["b"].dtype == torch.float16
         assert weights["count"].dtype == torch.int64
 
+    def test_the_same_weights_have_the_same_digest_by_whatever_name(self, workspace: Workspace) -> None:
+        records = [workspace.save_encoder(encoder_manifest(f"e{number}"), TENSORS) for number in range(6)]
+        assert len({record.manifest.weights_digest for record in records}) == 1
+
     def test_an_empty_workspace_has_none(self, workspace: Workspace) -> None:
         assert workspace.encoders() == []
         assert workspace.problems() == ()
@@ -580,6 +584,12 @@ class TestRefusals:
         with pytest.raises(MucError, match=r"index\.sqlite could not be opened"):
             Workspace(workspace.home)
 
+    def test_a_home_with_an_unusual_name(self, tmp_path: Path) -> None:
+        workspace = Workspace(tmp_path / "Frau Müller? #1 100%")
+        workspace.save_encoder(encoder_manifest(), TENSORS)
+        assert len(Workspace(workspace.home).encoders()) == 1
+        assert (workspace.home / "index.sqlite").is_file()
+
     def test_muc_home_names_the_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MUC_HOME", str(tmp_path / "there"))
         assert Workspace().home == tmp_path / "there"
@@ -714,8 +724,7 @@ class TestConcurrentWriters:
         assert [writer.wait(timeout=60) for writer in writers] == [0, 0, 0]
 
     def test_a_folder_that_appears_meanwhile_is_not_replaced(self, tmp_path: Path) -> None:
-        with pytest.raises(FileExistsError), new_folder(tmp_path / "target") as temporary:
-            (temporary / "mine").write_text("x")
+        with pytest.raises(FileExistsError), new_folder(tmp_path / "target"):
             write_file_into(tmp_path / "target", "other")
         assert [path.name for path in (tmp_path / "target").iterdir()] == ["other"]
         assert hidden_files(tmp_path) == []
@@ -799,7 +808,7 @@ audit_manifests = st.builds(
 
 class TestManifests:
     @given(manifest=encoder_manifests | run_manifests | audit_manifests)
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def test_written_and_read_back_it_is_the_same(
         self, manifest: EncoderManifest | RunManifest | AuditManifest
     ) -> None:
@@ -813,7 +822,7 @@ class TestManifests:
         assert np.isnan(again.metrics["loss"])
 
     def test_settings_must_be_finite(self) -> None:
-        with pytest.raises(ValidationError, match="optimiser.lr is nan; settings must be finite"):
+        with pytest.raises(ValidationError, match=r"optimiser\.lr is nan; settings must be finite"):
             EncoderManifest(
                 name="a", title="", family="", architecture="", settings={"optimiser": {"lr": float("nan")}}
             )

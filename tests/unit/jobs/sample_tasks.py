@@ -3,8 +3,10 @@
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, JsonValue
@@ -47,7 +49,7 @@ def look_around(settings: Sample, workspace: Workspace, progress: Progress) -> d
         "job": workspace.job,
         "home": str(workspace.home),
         "session": os.getsid(0) == os.getpid(),
-        "descriptors": sorted(os.readlink(f"/proc/self/fd/{number}") for number in _descriptors()),
+        "descriptors": _descriptors(),
         "folder": str(Path.cwd()),
     }
 
@@ -71,6 +73,14 @@ def block_everything(settings: Sample, workspace: Workspace, progress: Progress)
     progress.report(0, 1, "blocked")
     time.sleep(0.5)
     ctypes.PyDLL(None).sleep(60)
+    return {}
+
+
+def block_with_child(settings: Sample, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
+    """As `block`, with a process of its own; the message is its pid."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    progress.report(0, 1, str(child.pid))
+    ctypes.CDLL(None).sleep(60)
     return {}
 
 
@@ -130,14 +140,12 @@ def _note(settings: Sample, what: str) -> None:
             file.write(f"{settings.label} {what}\n")
 
 
-def _descriptors() -> list[int]:
-    found = []
+def _descriptors() -> list[JsonValue]:
+    """What the open files of this process are."""
+    found: list[JsonValue] = []
     for name in os.listdir("/proc/self/fd"):
-        try:
-            os.readlink(f"/proc/self/fd/{name}")
-        except FileNotFoundError:  # the descriptor of this very listing
-            continue
-        found.append(int(name))
+        with suppress(FileNotFoundError):  # the descriptor of this very listing
+            found.append(os.readlink(f"/proc/self/fd/{name}"))
     return found
 
 
@@ -147,6 +155,7 @@ for run in (
     use_torch,
     block,
     block_everything,
+    block_with_child,
     be_stubborn,
     tidy_up,
     be_wrong,

@@ -5,13 +5,15 @@
 
 import random
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.paths import name_some
 from muc_core.errors import MucError
+
+if TYPE_CHECKING:
+    from muc_core.data.dataset import ImageTextDataset
 
 
 class DataSplit(BaseModel):
@@ -64,7 +66,7 @@ class DataSplit(BaseModel):
 
 
 def make_split(
-    dataset: ImageTextDataset, *, seed: int, held_out: int, calibration: int, forget: Sequence[str] = ()
+    dataset: "ImageTextDataset", *, seed: int, held_out: int, calibration: int, forget: Sequence[str] = ()
 ) -> DataSplit:
     """Draw held-out and calibration items at random from all that are not to be forgotten; the rest is trained on.
 
@@ -102,8 +104,8 @@ def make_split(
 
 
 def training_subset(
-    dataset: ImageTextDataset, split: DataSplit, part: Literal["train", "forget", "retain"]
-) -> ImageTextDataset:
+    dataset: "ImageTextDataset", split: DataSplit, part: Literal["train", "forget", "retain"]
+) -> "ImageTextDataset":
     """The items to train on, in the order of the data set: "train" is the same whatever is to be forgotten.
 
     Raises:

@@ -5,7 +5,6 @@ from typing import Generic, TypeVar
 
 from muc_core.errors import UnknownName
 
-
 T = TypeVar("T")
 
 

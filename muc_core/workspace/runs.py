@@ -149,7 +149,7 @@ class RunWriter:
         with writing(path):
             path.parent.mkdir(exist_ok=True)
         with new_file(path) as temporary:
-            save_weights(temporary, half(tensors) if float16 else tensors, {})
+            save_weights(temporary, half(tensors) if float16 else tensors)
             digest = file_digest(temporary)
         entry = CheckpointEntry(step=step, epoch=epoch, digest=digest, values=dict(values or {}))
         others = [other for other in self._manifest.checkpoints if other.step != step]

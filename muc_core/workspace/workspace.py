@@ -381,8 +381,7 @@ def write_encoder(
         raise _taken(manifest.name)
     try:
         with new_folder(target) as folder:
-            # No metadata: the digest is that of the content, and safetensors writes several entries in no fixed order.
-            save_weights(folder / WEIGHTS, half(tensors) if float16 else tensors, {})
+            save_weights(folder / WEIGHTS, half(tensors) if float16 else tensors)
             saved = manifest.model_copy(update={"weights_digest": file_digest(folder / WEIGHTS)})
             (folder / MANIFEST).write_text(saved.model_dump_json(indent=1), encoding="utf-8")
     except FileExistsError:

@@ -1,0 +1,141 @@
+"""The CLIP family: any open_clip architecture by name, and `muc-tiny`, a preset small enough to train on two cores.
+
+open_clip brings the models, the tokenizers and the loss (arXiv 2103.00020). `muc-tiny` has a small timm ResNet for
+pictures of 48 x 48 pixels and two transformer layers over the first 2,046 merges of open_clip's own byte-pair vocabulary.
+"""
+
+import gzip
+import io
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import open_clip
+import torch
+from open_clip.tokenizer import SimpleTokenizer, default_bpe
+from torch import Tensor, nn
+from torchvision.transforms.v2 import functional as transforms
+
+import muc_core.encoders.tiny_resnet  # noqa: F401  (registers the image tower with timm)
+from muc_core.data.augment import AugmentSettings
+from muc_core.encoders.family import FAMILIES, Batch
+from muc_core.errors import MucError, UnknownName
+from muc_core.losses.contrast import Contrast, two_sided
+
+TINY = "muc-tiny"
+BYTE_TOKENS = 512  # 256 bytes, each inside a word and at its end
+MAX_LOGIT_SCALE = 4.6052  # ln 100, as in CLIP
+
+
+open_clip.add_model_config(Path(__file__).parent / "open_clip_configs")
+
+
+@lru_cache(maxsize=8)
+def tokenizer_of(architecture: str) -> Callable[[Sequence[str]], Tensor]:
+    """open_clip's tokenizer of an architecture; for `muc-tiny` its byte-pair merges are cut to the small vocabulary."""
+    if architecture != TINY:
+        return open_clip.get_tokenizer(architecture)
+    text_config = _config(architecture)["text_cfg"]
+    merges = text_config["vocab_size"] - BYTE_TOKENS - 2
+    with gzip.open(default_bpe(), "rt", encoding="utf-8") as file:
+        lines = [next(file).rstrip("\n") for _ in range(merges + 1)]
+    vocabulary = io.BytesIO(gzip.compress("\n".join(lines).encode(), mtime=0))
+    return SimpleTokenizer(bpe_path=vocabulary, context_length=text_config["context_length"])
+
+
+def _config(architecture: str) -> dict[str, dict[str, int]]:
+    if architecture not in open_clip.list_models():
+        raise UnknownName(
+            f"open_clip has no architecture {architecture!r}; known are {TINY}, RN50, ViT-B-32 and the others that "
+            "open_clip.list_models() names"
+        )
+    config: dict[str, dict[str, int]] = open_clip.get_model_config(architecture)
+    return config
+
+
+class ClipEncoder:
+    """Image and text tower of a trained CLIP model as a black box."""
+
+    family = "clip"
+    has_text = True
+
+    def __init__(self, model: nn.Module, architecture: str, *, name: str, digest: str) -> None:
+        self.name = name
+        self.digest = digest
+        self._model = model.eval()
+        self._architecture = architecture
+        self._mean = torch.tensor(model.visual.image_mean or open_clip.OPENAI_DATASET_MEAN).view(3, 1, 1)
+        self._std = torch.tensor(model.visual.image_std or open_clip.OPENAI_DATASET_STD).view(3, 1, 1)
+        self.image_size = _image_size(model)
+        self.dimension = int(_config(architecture)["embed_dim"])  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def encode_images(self, images: Tensor) -> Tensor:
+        if images.shape[-2:] != (self.image_size, self.image_size):
+            images = transforms.resize(images, [self.image_size, self.image_size], antialias=True)
+        pixels = (images.float() / 255 - self._mean) / self._std
+        vectors: Tensor = self._model.encode_image(pixels)
+        return vectors.float()
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        vectors: Tensor = self._model.encode_text(tokenizer_of(self._architecture)(list(texts)))
+        return vectors.float()
+
+
+def _image_size(model: nn.Module) -> int:
+    size = model.visual.image_size
+    return int(size[0] if isinstance(size, tuple | list) else size)
+
+
+class ClipFamily:
+    """Training side of CLIP."""
+
+    name = "clip"
+    has_text = True
+    default_augment = AugmentSettings(crop_scale=0.5, flip=0.5)
+
+    def architectures(self) -> tuple[str, ...]:
+        return (TINY, *(name for name in open_clip.list_models() if name != TINY))
+
+    def build(self, architecture: str, seed: int) -> nn.Module:
+        _config(architecture)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model: nn.Module = open_clip.create_model(architecture, load_weights=False, pretrained_text=False)
+        return model
+
+    def image_size(self, model: nn.Module) -> int:
+        return _image_size(model)
+
+    def tokenize(self, architecture: str, texts: Sequence[str]) -> Tensor:
+        return tokenizer_of(architecture)(list(texts))
+
+    def _features(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        views = batch.view(batch.images)
+        mean = torch.tensor(open_clip.OPENAI_DATASET_MEAN, device=views.device).view(3, 1, 1)
+        std = torch.tensor(open_clip.OPENAI_DATASET_STD, device=views.device).view(3, 1, 1)
+        image_features, text_features, scale = model((views - mean) / std, batch.tokens)
+        return image_features, text_features, scale
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        value: Tensor = open_clip.ClipLoss()(*self._features(model, batch))
+        return value
+
+    def contrasts(self, model: nn.Module, batch: Batch) -> Sequence[Contrast]:
+        return two_sided(*self._features(model, batch))
+
+    def after_step(self, model: nn.Module) -> None:
+        with torch.no_grad():
+            model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
+
+    def encoder(self, architecture: str, weights: Mapping[str, Tensor], *, name: str, digest: str) -> ClipEncoder:
+        model = self.build(architecture, seed=0)
+        try:
+            model.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in weights.items()})
+        except RuntimeError as error:
+            raise MucError(f"the weights of {name!r} do not fit the architecture {architecture!r}: {error}") from error
+        return ClipEncoder(model, architecture, name=name, digest=digest)
+
+
+FAMILIES.register("clip", ClipFamily())

@@ -1,0 +1,93 @@
+"""Embedding whole sets: batch by batch, with progress, and with several views of each picture."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from muc_core.data.augment import Augmentation, AugmentSettings
+from muc_core.data.dataset import ImageTextDataset
+from muc_core.encoders.base import Encoder
+from muc_core.errors import MissingTextTower, MucError
+from muc_core.progress import SILENT, Progress
+
+AUDIT_VIEWS = AugmentSettings(crop_scale=0.5, flip=0.5)
+"""Views of a two-view audit: mild crops and mirror images, which every family was trained to ignore."""
+
+
+def embed_images(
+    encoder: Encoder, dataset: ImageTextDataset, *, batch_size: int = 256, progress: Progress = SILENT
+) -> Tensor:
+    """Vectors of all pictures, float32 `[n, d]`. Raises `MucError` when one is not finite, naming the picture."""
+    return _embed(
+        dataset.ids,
+        lambda rows: encoder.encode_images(dataset.images(encoder.image_size, rows)),
+        batch_size,
+        progress,
+        f"pictures through {encoder.name}",
+    )
+
+
+def embed_texts(
+    encoder: Encoder, texts: Sequence[str], *, batch_size: int = 256, progress: Progress = SILENT
+) -> Tensor:
+    """Vectors of texts, float32 `[n, d]`. Raises `MissingTextTower`; `MucError` when one is not finite."""
+    if not encoder.has_text:
+        raise MissingTextTower(f"the encoder {encoder.name!r} has no text tower; give it pictures only (two-view mode)")
+    return _embed(
+        texts,
+        lambda rows: encoder.encode_texts([texts[row] for row in rows]),
+        batch_size,
+        progress,
+        f"captions through {encoder.name}",
+    )
+
+
+def embed_views(
+    encoder: Encoder,
+    dataset: ImageTextDataset,
+    *,
+    views: int = 8,
+    seed: int = 0,
+    augment: AugmentSettings = AUDIT_VIEWS,
+    batch_size: int = 256,
+    progress: Progress = SILENT,
+) -> Tensor:
+    """Vectors of several random views of each picture, float32 `[views, n, d]`.
+
+    A picture's views depend on the seed, its position and the encoder's picture size: two encoders of one size see the
+    same views.
+    """
+    if views < 2:
+        raise MucError(f"views is {views}; a two-view audit needs at least 2 views of each picture")
+    augmentation = Augmentation(augment, encoder.image_size)
+    generator = torch.Generator().manual_seed(seed)
+    rounds = [
+        _embed(
+            dataset.ids,
+            lambda rows: encoder.encode_images(
+                (augmentation(dataset.images(encoder.image_size, rows), generator) * 255).round().to(torch.uint8)
+            ),
+            batch_size,
+            progress,
+            f"view {number + 1} of {views} through {encoder.name}",
+        )
+        for number in range(views)
+    ]
+    return torch.stack(rounds)
+
+
+def _embed(
+    names: Sequence[str], encode: Callable[[range], Tensor], batch_size: int, progress: Progress, message: str
+) -> Tensor:
+    parts: list[Tensor] = []
+    for start in range(0, len(names), batch_size):
+        rows = range(start, min(start + batch_size, len(names)))
+        vectors = encode(rows)
+        finite = torch.isfinite(vectors).all(dim=1)
+        if not finite.all():
+            name = names[rows[int((~finite).nonzero()[0])]]
+            raise MucError(f"the encoder gave numbers that are not finite for {name!r}; its weights may be damaged")
+        parts.append(vectors)
+        progress.report(rows[-1] + 1, len(names), message)
+    return torch.cat(parts)

@@ -1,0 +1,73 @@
+"""What a family of contrastive encoders must offer to be trained, unlearned and audited. One file a family registers one."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from muc_core.data.augment import AugmentSettings
+from muc_core.encoders.base import Encoder
+from muc_core.losses.contrast import Contrast
+from muc_core.registry import Registry
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's samples.
+
+    Attributes:
+        images: uint8 `[n, 3, size, size]`, the pictures before augmentation.
+        tokens: int64 `[n, length]` captions, or None for families without text.
+        forget: int64 `[u]`, positions of the forget samples, in rising order; empty when there are none.
+        partner: int64 `[u]`, position of the partner p(i) of each forget sample; empty unless the method asked for it.
+        view: draws one random view of pictures, uint8 `[m, 3, size, size]` to float32 in [0, 1].
+    """
+
+    images: Tensor
+    tokens: Tensor | None
+    forget: Tensor
+    partner: Tensor
+    view: Callable[[Tensor], Tensor]
+
+    @property
+    def retain(self) -> Tensor:
+        """int64 `[n - u]`, positions of the retain samples."""
+        is_retain = torch.ones(len(self.images), dtype=torch.bool, device=self.images.device)
+        is_retain[self.forget] = False
+        return is_retain.nonzero().squeeze(1)
+
+
+class Family(Protocol):
+    """Model building, the contrastive loss, and the encoder around trained weights."""
+
+    name: str
+    has_text: bool
+    default_augment: AugmentSettings
+
+    def architectures(self) -> tuple[str, ...]:
+        """Names that `build` accepts."""
+
+    def build(self, architecture: str, seed: int) -> nn.Module:
+        """A freshly initialised model; the same seed gives the same weights. Raises `UnknownName`."""
+
+    def image_size(self, model: nn.Module) -> int: ...
+
+    def tokenize(self, architecture: str, texts: Sequence[str]) -> Tensor | None:
+        """Captions to int64 `[n, length]`; None for families without text."""
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The contrastive loss of a batch, its mean over anchors: plain training."""
+
+    def contrasts(self, model: nn.Module, batch: Batch) -> Sequence[Contrast]:
+        """The similarities behind `loss`, one entry a direction; `loss` is the mean of their InfoNCE."""
+
+    def after_step(self, model: nn.Module) -> None:
+        """What must happen after each optimiser step: clamps, momentum updates."""
+
+    def encoder(self, architecture: str, weights: Mapping[str, Tensor], *, name: str, digest: str) -> Encoder:
+        """The black box around trained weights. Raises `MucError` when they do not fit the architecture."""
+
+
+FAMILIES: Registry[Family] = Registry("encoder family")

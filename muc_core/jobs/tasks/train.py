@@ -1,0 +1,85 @@
+"""Training an original encoder as a job."""
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+import muc_core.encoders.load
+import muc_core.unlearning.methods  # noqa: F401  (registers them)
+from muc_core.data.demo import demo_split
+from muc_core.data.sets import load_dataset, resolve_ids
+from muc_core.data.splits import make_split, training_subset
+from muc_core.encoders.family import FAMILIES
+from muc_core.encoders.manifest import DataReference, EncoderManifest
+from muc_core.errors import MucError
+from muc_core.jobs.tasks import TASKS, Task
+from muc_core.jobs.tasks.unlearn import method_settings
+from muc_core.jobs.training import train_and_save
+from muc_core.progress import Progress
+from muc_core.unlearning.engine import TrainingSet
+from muc_core.unlearning.method import METHODS
+from muc_core.unlearning.settings import Seeds
+from muc_core.workspace import Workspace
+
+KIND = "train"
+
+
+class TrainJob(BaseModel):
+    """What to train on, which architecture, how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="name of the encoder to make")
+    data: str = Field(default="demo", description="demo, or a folder or zip of pictures with captions.csv")
+    family: str = Field(default="clip", description="encoder family")
+    architecture: str = Field(default="muc-tiny", description="architecture within the family")
+    held_out: int = Field(default=160, ge=0, description="pictures held out as controls; the demo has its own split")
+    calibration: int = Field(default=160, ge=0, description="further pictures held out for calibration")
+    forget: str | None = Field(default=None, description="forget set, kept in training and never drawn as held-out")
+    settings: dict[str, JsonValue] = Field(default_factory=dict, description="training settings; the rest are defaults")
+    seed: int = Field(default=0, ge=0, description="of split, initial weights, order and views")
+    resume: str | None = Field(default=None, description="id of a run of the same job to go on with")
+
+
+def run(job: TrainJob, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
+    """Train and save. Returns `{"encoder": name, "run": id}`. Raises `MucError`, `Cancelled`."""
+    workspace.check_new_name(job.name)
+    # training an original is Retrain before anything is to be forgotten: all training items are retained
+    method = METHODS.get("retrain")
+    settings = method_settings(method, job.settings)
+    family = FAMILIES.get(job.family)
+    dataset = load_dataset(job.data)
+    if job.data == "demo":
+        split = demo_split()
+        if job.forget:
+            split = split.choose_forget(resolve_ids(job.forget, dataset, split))
+    else:
+        forget = resolve_ids(job.forget, dataset, None) if job.forget else ()
+        split = make_split(dataset, seed=job.seed, held_out=job.held_out, calibration=job.calibration, forget=forget)
+    seeds = Seeds.from_one(job.seed)
+    manifest = EncoderManifest(
+        name=job.name,
+        title=f"{job.family} {job.architecture} trained on {job.data}",
+        family=job.family,
+        architecture=job.architecture,
+        settings=settings.model_dump(mode="json"),
+        seeds={"run": job.seed, "split": split.seed, **seeds.model_dump()},
+        data=DataReference(spec=job.data, digest=dataset.digest(), split=split),
+    )
+    if job.resume is not None:
+        earlier = workspace.run(job.resume).manifest
+        if (earlier.settings, earlier.seeds, earlier.data) != (manifest.settings, manifest.seeds, manifest.data):
+            raise MucError(f"the run {job.resume} had other settings, seeds or data; resume with the same ones")
+    return train_and_save(
+        manifest,
+        kind=KIND,
+        model=family.build(job.architecture, seeds.weights),
+        method=method,
+        data=TrainingSet(retain=training_subset(dataset, split, "train"), forget=None),
+        settings=settings,
+        seeds=seeds,
+        workspace=workspace,
+        progress=progress,
+        resume=job.resume,
+    )
+
+
+TASKS.register(KIND, Task(KIND, TrainJob, run))

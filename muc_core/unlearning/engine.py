@@ -1,0 +1,301 @@
+"""The training engine that all methods share, from plain training to Alignment Calibration.
+
+It runs on what accelerate finds (a GPU or the CPU), yields checkpoints along the way, can be resumed from the state it
+hands out, and gives the same numbers for the same seeds on the same machine.
+"""
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from muc_core.data.augment import Augmentation
+from muc_core.data.dataset import ImageTextDataset
+from muc_core.encoders.family import Batch, Family
+from muc_core.errors import MucError
+from muc_core.progress import SILENT, Progress
+from muc_core.unlearning.batches import BatchPlan, derangement
+from muc_core.unlearning.method import Method, Step
+from muc_core.unlearning.settings import Seeds, TrainingSettings
+
+
+class TrainingDiverged(MucError):
+    """The loss stopped being a number; checkpoints yielded before are good."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A state along the way.
+
+    Attributes:
+        step: optimiser steps done; 0 is the start.
+        epoch: passes over the data done, a fraction in the middle of one.
+        weights: the model's state on the CPU.
+        terms: mean of each loss term since the checkpoint before.
+        run_time_s: seconds of training so far, without evaluation or storage (RTE).
+    """
+
+    step: int
+    epoch: float
+    weights: dict[str, Tensor]
+    terms: dict[str, float]
+    run_time_s: float
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Retain and forget pictures; both come from `muc_core.data.splits.training_subset`, the only door to training."""
+
+    retain: ImageTextDataset | None
+    forget: ImageTextDataset | None
+
+    @property
+    def forget_fraction(self) -> float:
+        """|U| / (|U| + |R|)."""
+        forget = len(self.forget) if self.forget else 0
+        return forget / (forget + (len(self.retain) if self.retain else 0))
+
+
+class _Part:
+    """Pictures and token ids of the retain or the forget set."""
+
+    def __init__(self, dataset: ImageTextDataset | None, family: Family, architecture: str, size: int) -> None:
+        self.dataset = dataset
+        self.size = size
+        self.tokens: Tensor | None = None
+        if dataset is not None and family.has_text:
+            missing = [item.id for item in dataset.items if not item.text]
+            if missing:
+                raise MucError(
+                    f"{len(missing)} training pictures have no caption (the first is {missing[0]!r}), and {family.name} "
+                    "learns from captions; add them to captions.csv or take these pictures out"
+                )
+            self.tokens = family.tokenize(architecture, [item.text or "" for item in dataset.items])
+
+    def __len__(self) -> int:
+        return 0 if self.dataset is None else len(self.dataset)
+
+    def images(self, positions: Tensor) -> Tensor:
+        if self.dataset is None or len(positions) == 0:
+            return torch.empty(0, 3, self.size, self.size, dtype=torch.uint8)
+        return self.dataset.images(self.size, positions.tolist())
+
+
+class Trainer:
+    """One run of one method.
+
+    Args:
+        model: fresh weights or the original's; trained in place.
+        family: the model's family.
+        architecture: its name within the family.
+        method: what is minimised.
+        data: retain and forget pictures.
+        settings: of the method's own settings model.
+        seeds: recorded with the run.
+
+    Raises:
+        MucError: settings and data do not fit, such as too few forget samples in a step.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        family: Family,
+        architecture: str,
+        method: Method[Any],
+        data: TrainingSet,
+        settings: TrainingSettings,
+        seeds: Seeds,
+    ) -> None:
+        self.family = family
+        self.method = method
+        self.settings = settings
+        size = family.image_size(model)
+        self._retain = _Part(data.retain, family, architecture, size)
+        self._forget = _Part(data.forget, family, architecture, size)
+        self._fraction = data.forget_fraction
+        self.plan = BatchPlan(
+            len(self._retain), len(self._forget), method.uses, settings.batch_size, method.fewest_forget
+        )
+        self.total_steps = self.plan.steps * settings.epochs
+
+        self._accelerator = Accelerator(mixed_precision=_precision(settings))
+        if settings.channels_last:
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model: nn.Module
+        self.model, self._optimizer = self._accelerator.prepare(model, _optimizer(model, settings))
+        self._augmentation = Augmentation(settings.augment or family.default_augment, size)
+        self._generators = {
+            name: torch.Generator().manual_seed(seed)
+            for name, seed in (("order", seeds.order), ("views", seeds.views), ("partners", seeds.partners))
+        }
+        torch.manual_seed(seeds.views)  # for models with dropout
+        self._step = 0
+        self._run_time = 0.0
+
+    def run(self, progress: Progress = SILENT) -> Iterator[Checkpoint]:
+        """Train to the end, yielding the checkpoints that the settings ask for; the last is the result.
+
+        Raises:
+            TrainingDiverged: a loss term or the gradient was not finite; names the step.
+            Cancelled: from `progress`.
+        """
+        checkpoint_steps = _checkpoint_steps(self.total_steps, self.settings.checkpoints)
+        sums: dict[str, float] = defaultdict(float)
+        since = self._step
+        self.model.train()
+        while self._step < self.total_steps:
+            epoch_order = self._generators["order"].get_state()
+            skip = self._step % self.plan.steps
+            for number, (retain, forget) in enumerate(self.plan.epoch(self._generators["order"])):
+                if number < skip:
+                    continue
+                started = time.perf_counter()
+                terms = self._train_step(retain, forget)
+                self._run_time += time.perf_counter() - started
+                for name, value in terms.items():
+                    sums[name] += value
+                progress.report(
+                    self._step,
+                    self.total_steps,
+                    f"epoch {number_of(self._step, self.plan.steps)} of {self.settings.epochs}",
+                    {"loss": sum(terms.values()), **terms},
+                )
+                if self._step in checkpoint_steps:
+                    # an interrupted epoch is resumed by drawing its order again
+                    self._epoch_order = epoch_order if self._step % self.plan.steps else None
+                    yield self._checkpoint({name: total / (self._step - since) for name, total in sums.items()})
+                    self.model.train()
+                    sums.clear()
+                    since = self._step
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs to go on from the latest checkpoint, tensors and plain values only."""
+        generators = {name: generator.get_state() for name, generator in self._generators.items()}
+        if self._epoch_order is not None:
+            generators["order"] = self._epoch_order
+        return {
+            "step": self._step,
+            "run_time_s": self._run_time,
+            "model": self._accelerator.unwrap_model(self.model).state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "generators": generators,
+            "torch": torch.get_rng_state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that `state` gave. Raises `MucError` when it belongs to another model."""
+        try:
+            self._accelerator.unwrap_model(self.model).load_state_dict(state["model"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            for name, generator in self._generators.items():
+                generator.set_state(state["generators"][name])
+            torch.set_rng_state(state["torch"])
+            self._step = int(state["step"])
+            self._run_time = float(state["run_time_s"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise MucError("the saved training state does not belong to this run; start it again") from error
+
+    _epoch_order: Tensor | None = None
+
+    def batch(self, retain: Tensor, forget: Tensor) -> Batch:
+        """The samples at these positions, retained ones first, on the training device."""
+        device = self._accelerator.device
+        images = torch.cat([self._retain.images(retain), self._forget.images(forget)])
+        tokens = [
+            part.tokens[positions]
+            for part, positions in ((self._retain, retain), (self._forget, forget))
+            if part.tokens is not None
+        ]
+        positions = torch.arange(len(retain), len(retain) + len(forget))
+        partner = positions[:0]
+        if self.method.fewest_forget >= 2:
+            partner = positions[derangement(len(forget), self._generators["partners"])]
+        return Batch(
+            images=images.to(device),
+            tokens=torch.cat(tokens).to(device) if tokens else None,
+            forget=positions.to(device),
+            partner=partner.to(device),
+            view=self._view,
+        )
+
+    def _view(self, images: Tensor) -> Tensor:
+        views = self._augmentation(images, self._generators["views"])
+        return views.contiguous(memory_format=torch.channels_last) if self.settings.channels_last else views
+
+    def _train_step(self, retain: Tensor, forget: Tensor) -> dict[str, float]:
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * _schedule(self._step, self.total_steps, self.settings)
+        batch = self.batch(retain, forget)
+        with self._accelerator.autocast():
+            terms = self.method.objective(Step(self.family, self.model, batch, self.settings, self._fraction))
+            loss = torch.stack(list(terms.values())).sum()
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        self._refuse_unless_finite(float(loss.detach()), "loss")
+        self._optimizer.zero_grad()
+        self._accelerator.backward(loss)
+        limit = math.inf if self.settings.gradient_clip is None else self.settings.gradient_clip
+        norm = self._accelerator.clip_grad_norm_(self.model.parameters(), limit)
+        self._refuse_unless_finite(float(norm), "gradient")
+        self._optimizer.step()
+        self.family.after_step(self._accelerator.unwrap_model(self.model))
+        self._step += 1
+        return values
+
+    def _refuse_unless_finite(self, value: float, what: str) -> None:
+        if not math.isfinite(value):
+            raise TrainingDiverged(
+                f"the {what} became {value} at step {self._step + 1} of {self.total_steps}; training stopped before it and "
+                "the last good checkpoint is kept; try a lower learning_rate or a weaker method setting"
+            )
+
+    def _checkpoint(self, terms: dict[str, float]) -> Checkpoint:
+        weights = {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in self._accelerator.unwrap_model(self.model).state_dict().items()
+        }
+        return Checkpoint(self._step, self._step / self.plan.steps, weights, terms, self._run_time)
+
+
+def number_of(step: int, steps_per_epoch: int) -> int:
+    """The epoch, counted from 1, to which a finished step belongs."""
+    return (step - 1) // steps_per_epoch + 1
+
+
+def _checkpoint_steps(total: int, count: int) -> set[int]:
+    count = min(count, total)
+    return {round(total * (k + 1) / count) for k in range(count)}
+
+
+def _precision(settings: TrainingSettings) -> str:
+    if settings.precision != "auto":
+        return "bf16" if settings.precision == "bfloat16" else "no"
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported() else "no"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "no"
+
+
+def _optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+    # norms, biases and the temperature are not decayed, as in open_clip
+    decayed = [p for p in model.parameters() if p.ndim >= 2]
+    plain = [p for p in model.parameters() if p.ndim < 2]
+    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), eps=1e-6)
+
+
+def _schedule(step: int, total: int, settings: TrainingSettings) -> float:
+    """Factor of the learning rate at a step, in (0, 1]: linear warm-up, then cosine or constant."""
+    warm = round(settings.warmup * total)
+    if step < warm:
+        return (step + 1) / warm
+    if settings.schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))

@@ -1,0 +1,61 @@
+"""What an unlearning method is: its name in words, its settings, the samples it uses and the terms it minimises."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from torch import Tensor, nn
+
+from muc_core.encoders.family import Batch, Family
+from muc_core.registry import Registry
+from muc_core.unlearning.settings import TrainingSettings
+
+S = TypeVar("S", bound=TrainingSettings)
+
+
+@dataclass(frozen=True)
+class Step(Generic[S]):
+    """What an objective sees of one step.
+
+    Attributes:
+        forget_fraction: |U| / (|U| + |R|) over the whole data, not the batch.
+    """
+
+    family: Family
+    model: nn.Module
+    batch: Batch
+    settings: S
+    forget_fraction: float
+
+
+@dataclass(frozen=True)
+class Method(Generic[S]):
+    """An unlearning method.
+
+    Attributes:
+        name: used in commands and files.
+        title: used on screen.
+        summary: one sentence for the user.
+        settings: the settings model, with this method's defaults.
+        uses: the samples of a batch: only retained, only forget samples, or both in proportion.
+        objective: loss terms by name; their sum is minimised.
+        from_scratch: starts from fresh weights instead of the original encoder's.
+        fewest_forget: forget samples that every batch must hold.
+    """
+
+    name: str
+    title: str
+    summary: str
+    settings: type[S]
+    uses: Literal["retain", "forget", "both"]
+    objective: Callable[[Step[S]], Mapping[str, Tensor]]
+    from_scratch: bool = False
+    fewest_forget: int = 0
+
+
+METHODS: Registry[Method[Any]] = Registry("unlearning method")
+
+
+def contrastive(step: Step[Any]) -> Mapping[str, Tensor]:
+    """Plain training on the batch."""
+    return {"contrastive": step.family.loss(step.model, step.batch)}

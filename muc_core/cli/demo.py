@@ -46,11 +46,11 @@ def build(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Train the demo's encoders again from nothing. Takes about half an hour on two cores.
+    """Train the demo's encoders again from nothing. Takes about ten minutes on two cores.
 
     The recipe and its seeds are fixed, so that the result is the same.
     """
-    from muc_core.demo import build_demo
+    from muc_core.jobs.demo import build_demo
 
     with Bar(quiet=as_json) as progress:
         manifests = build_demo(out, only=only or (), progress=progress)

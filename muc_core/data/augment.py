@@ -1,4 +1,4 @@
-"""Random views of pictures: each sample is transformed on its own, the whole batch at once, from a seedable generator."""
+"""Random views: each picture is transformed on its own, the whole batch at once, from a seedable generator."""
 
 import kornia.augmentation as K
 import torch

@@ -1,4 +1,4 @@
-"""The only module that opens weight files; safetensors, or `torch.load(weights_only=True)`, so that no file runs code."""
+"""The only module that opens weight files: safetensors or `torch.load(weights_only=True)`, so no file runs code."""
 
 import hashlib
 import io
@@ -17,7 +17,7 @@ from muc_core.errors import MucError
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as safetensors. Without metadata, which it would write in no fixed order: same tensors, same bytes."""
+    """Write tensors as safetensors; no metadata, whose order is not fixed: same tensors, same bytes."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
     path.write_bytes(to_safetensors(contiguous))
 

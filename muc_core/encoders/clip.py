@@ -1,14 +1,17 @@
 """The CLIP family: any open_clip architecture by name, and `muc-tiny`, a preset small enough to train on two cores.
 
 open_clip brings the models, the tokenizers and the loss (arXiv 2103.00020). `muc-tiny` has a small timm ResNet for
-pictures of 48 x 48 pixels and two transformer layers over the first 2,046 merges of open_clip's own byte-pair vocabulary.
+pictures of 48 x 48 pixels and two transformer layers over the first merges of open_clip's own byte-pair vocabulary.
 """
 
 import gzip
 import io
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -24,6 +27,7 @@ from muc_core.losses.contrast import Contrast, two_sided
 
 TINY = "muc-tiny"
 BYTE_TOKENS = 512  # 256 bytes, each inside a word and at its end
+Tokenizer = Callable[[list[str]], Tensor]
 MAX_LOGIT_SCALE = 4.6052  # ln 100, as in CLIP
 
 
@@ -31,26 +35,48 @@ open_clip.add_model_config(Path(__file__).parent / "open_clip_configs")
 
 
 @lru_cache(maxsize=8)
-def tokenizer_of(architecture: str) -> Callable[[Sequence[str]], Tensor]:
+def tokenizer_of(architecture: str) -> Tokenizer:
     """open_clip's tokenizer of an architecture; for `muc-tiny` its byte-pair merges are cut to the small vocabulary."""
-    if architecture != TINY:
-        return open_clip.get_tokenizer(architecture)
     text_config = _config(architecture)["text_cfg"]
+    if architecture != TINY:
+        try:
+            tokenizer: Tokenizer = open_clip.get_tokenizer(architecture)
+        except OSError as error:
+            raise MucError(
+                f"the tokenizer of {architecture!r} is not part of open_clip and cannot be fetched without a network; "
+                f"use an architecture with open_clip's own tokenizer, such as {TINY} or ViT-B-32"
+            ) from error
+        return tokenizer
     merges = text_config["vocab_size"] - BYTE_TOKENS - 2
     with gzip.open(default_bpe(), "rt", encoding="utf-8") as file:
         lines = [next(file).rstrip("\n") for _ in range(merges + 1)]
     vocabulary = io.BytesIO(gzip.compress("\n".join(lines).encode(), mtime=0))
-    return SimpleTokenizer(bpe_path=vocabulary, context_length=text_config["context_length"])
+    small: Tokenizer = SimpleTokenizer(bpe_path=vocabulary, context_length=text_config["context_length"])
+    return small
 
 
-def _config(architecture: str) -> dict[str, dict[str, int]]:
+def _config(architecture: str) -> dict[str, Any]:
     if architecture not in open_clip.list_models():
         raise UnknownName(
             f"open_clip has no architecture {architecture!r}; known are {TINY}, RN50, ViT-B-32 and the others that "
             "open_clip.list_models() names"
         )
-    config: dict[str, dict[str, int]] = open_clip.get_model_config(architecture)
+    config: dict[str, Any] = open_clip.get_model_config(architecture)
     return config
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """open_clip warns through the root logger that a fresh model has no pretrained weights; here that is the wish."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "No pretrained weights" not in record.getMessage()
+
+    logging.getLogger().addFilter(keep)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeFilter(keep)
 
 
 class ClipEncoder:
@@ -59,22 +85,19 @@ class ClipEncoder:
     family = "clip"
     has_text = True
 
-    def __init__(self, model: nn.Module, architecture: str, *, name: str, digest: str) -> None:
+    def __init__(self, model: open_clip.CLIP, architecture: str, *, name: str, digest: str) -> None:
         self.name = name
         self.digest = digest
         self._model = model.eval()
         self._architecture = architecture
-        self._mean = torch.tensor(model.visual.image_mean or open_clip.OPENAI_DATASET_MEAN).view(3, 1, 1)
-        self._std = torch.tensor(model.visual.image_std or open_clip.OPENAI_DATASET_STD).view(3, 1, 1)
         self.image_size = _image_size(model)
-        self.dimension = int(_config(architecture)["embed_dim"])  # type: ignore[call-overload]
+        self.dimension = int(_config(architecture)["embed_dim"])
 
     @torch.inference_mode()
     def encode_images(self, images: Tensor) -> Tensor:
         if images.shape[-2:] != (self.image_size, self.image_size):
             images = transforms.resize(images, [self.image_size, self.image_size], antialias=True)
-        pixels = (images.float() / 255 - self._mean) / self._std
-        vectors: Tensor = self._model.encode_image(pixels)
+        vectors: Tensor = self._model.encode_image(_normalised(self._model, images.float() / 255))
         return vectors.float()
 
     @torch.inference_mode()
@@ -83,7 +106,13 @@ class ClipEncoder:
         return vectors.float()
 
 
-def _image_size(model: nn.Module) -> int:
+def _normalised(model: open_clip.CLIP, images: Tensor) -> Tensor:
+    """Pictures in [0, 1] less the mean and by the deviation that the model's preprocessing names."""
+    normalised: Tensor = transforms.normalize(images, list(model.visual.image_mean), list(model.visual.image_std))
+    return normalised
+
+
+def _image_size(model: open_clip.CLIP) -> int:
     size = model.visual.image_size
     return int(size[0] if isinstance(size, tuple | list) else size)
 
@@ -100,22 +129,20 @@ class ClipFamily:
 
     def build(self, architecture: str, seed: int) -> nn.Module:
         _config(architecture)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _without_advice():
             torch.manual_seed(seed)
             model: nn.Module = open_clip.create_model(architecture, load_weights=False, pretrained_text=False)
         return model
 
-    def image_size(self, model: nn.Module) -> int:
+    def image_size(self, model: open_clip.CLIP) -> int:
         return _image_size(model)
 
     def tokenize(self, architecture: str, texts: Sequence[str]) -> Tensor:
         return tokenizer_of(architecture)(list(texts))
 
-    def _features(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        views = batch.view(batch.images)
-        mean = torch.tensor(open_clip.OPENAI_DATASET_MEAN, device=views.device).view(3, 1, 1)
-        std = torch.tensor(open_clip.OPENAI_DATASET_STD, device=views.device).view(3, 1, 1)
-        image_features, text_features, scale = model((views - mean) / std, batch.tokens)
+    def _features(self, model: open_clip.CLIP, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        images = _normalised(model, batch.view(batch.images))
+        image_features, text_features, scale, *_ = model(images, batch.tokens)
         return image_features, text_features, scale
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -125,7 +152,7 @@ class ClipFamily:
     def contrasts(self, model: nn.Module, batch: Batch) -> Sequence[Contrast]:
         return two_sided(*self._features(model, batch))
 
-    def after_step(self, model: nn.Module) -> None:
+    def after_step(self, model: open_clip.CLIP) -> None:
         with torch.no_grad():
             model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
 

@@ -1,4 +1,4 @@
-"""What a family of contrastive encoders must offer to be trained, unlearned and audited. One file a family registers one."""
+"""What a family of contrastive encoders must offer to be trained, unlearned and audited; one file registers one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

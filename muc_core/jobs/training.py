@@ -32,8 +32,8 @@ def train_and_save(
 ) -> dict[str, JsonValue]:
     """Train `model` and save it as the encoder that `manifest` describes.
 
-    Every checkpoint goes into the run's folder, with the state from which the run can be resumed; so does the history of
-    the loss terms. What was saved before a failure or a cancel stays.
+    Every checkpoint goes into the run's folder, with the state from which the run can be resumed, and so does the
+    history of the loss terms. What was saved before a failure or a cancel stays.
 
     Returns:
         `{"encoder": name, "run": id}`.

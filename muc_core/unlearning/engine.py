@@ -73,8 +73,8 @@ class _Part:
             missing = [item.id for item in dataset.items if not item.text]
             if missing:
                 raise MucError(
-                    f"{len(missing)} training pictures have no caption (the first is {missing[0]!r}), and {family.name} "
-                    "learns from captions; add them to captions.csv or take these pictures out"
+                    f"{len(missing)} training pictures have no caption (the first is {missing[0]!r}), and "
+                    f"{family.name} learns from captions; add them to captions.csv or take these pictures out"
                 )
             self.tokens = family.tokenize(architecture, [item.text or "" for item in dataset.items])
 
@@ -127,7 +127,7 @@ class Trainer:
 
         self._accelerator = Accelerator(mixed_precision=_precision(settings))
         if settings.channels_last:
-            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model = model.to(memory_format=torch.channels_last)
         self.model: nn.Module
         self.model, self._optimizer = self._accelerator.prepare(model, _optimizer(model, settings))
         self._augmentation = Augmentation(settings.augment or family.default_augment, size)
@@ -251,8 +251,8 @@ class Trainer:
     def _refuse_unless_finite(self, value: float, what: str) -> None:
         if not math.isfinite(value):
             raise TrainingDiverged(
-                f"the {what} became {value} at step {self._step + 1} of {self.total_steps}; training stopped before it and "
-                "the last good checkpoint is kept; try a lower learning_rate or a weaker method setting"
+                f"the {what} became {value} at step {self._step + 1} of {self.total_steps}; training stopped before it "
+                "and the last good checkpoint is kept; try a lower learning_rate or a weaker method setting"
             )
 
     def _checkpoint(self, terms: dict[str, float]) -> Checkpoint:

@@ -94,15 +94,17 @@ class Workspace:
         home: the folder, created when missing. None: the environment variable MUC_HOME, otherwise a folder "muc-audit"
             where the user's programs keep their data.
         job: id of the job this process works on; runs begun here carry it.
+        assets: where the shipped demo encoders are. None: MUC_ASSETS, otherwise the folder that comes with the program.
 
     Raises:
         MucError: the folder cannot be created or written.
     """
 
-    def __init__(self, home: Path | None = None, *, job: str | None = None) -> None:
+    def __init__(self, home: Path | None = None, *, job: str | None = None, assets: Path | None = None) -> None:
         chosen = home or os.environ.get("MUC_HOME") or user_data_dir("muc-audit", appauthor=False)
         self.home = Path(chosen).expanduser().absolute()
         self.job = job
+        self._assets = Path(assets or os.environ.get("MUC_ASSETS") or ASSETS)
         with writing(self.home):
             for folder in (self.encoders_folder, self.runs_folder, self.audits_folder, self.maps_folder):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -139,7 +141,7 @@ class Workspace:
     @property
     def shipped_folder(self) -> Path:
         """Where the demo encoders are; may be missing."""
-        return Path(os.environ.get("MUC_ASSETS") or ASSETS) / "encoders"
+        return self._assets / "encoders"
 
     # encoders
 

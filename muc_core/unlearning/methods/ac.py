@@ -68,7 +68,7 @@ METHODS.register(
     Method(
         name="ac",
         title="Alignment Calibration",
-        summary="Loosen each forget picture from its own caption or view while the retained pictures go on being trained.",
+        summary="Loosen each forget picture from its own caption or view and go on training on the retained ones.",
         settings=ACSettings,
         uses="both",
         objective=objective,

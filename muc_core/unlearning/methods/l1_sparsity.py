@@ -34,7 +34,7 @@ METHODS.register(
     Method(
         name="l1",
         title="l1-sparsity",
-        summary="Fine-tune on the retained pictures while shrinking the weights, so that little room is left for memory.",
+        summary="Fine-tune on the retained pictures while shrinking the weights, which leaves little room for memory.",
         settings=L1SparsitySettings,
         uses="retain",
         objective=objective,

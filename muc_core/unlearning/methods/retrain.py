@@ -22,7 +22,7 @@ METHODS.register(
     Method(
         name="retrain",
         title="Retrain",
-        summary="Train again from nothing without the forget set: what perfect forgetting looks like, at the full price.",
+        summary="Train again from nothing without the forget set: what perfect forgetting looks like, at full price.",
         settings=RetrainSettings,
         uses="retain",
         objective=contrastive,

@@ -1,0 +1,94 @@
+"""How the demo's encoders are made: one recipe each, from nothing, with fixed seeds.
+
+The settings come from the search that docs/demo-search.md reports.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from muc_core.encoders.manifest import EncoderManifest
+from muc_core.errors import MucError, UnknownName
+from muc_core.jobs.tasks.train import TrainJob
+from muc_core.jobs.tasks.train import run as train
+from muc_core.jobs.tasks.unlearn import UnlearnJob
+from muc_core.jobs.tasks.unlearn import run as unlearn
+from muc_core.progress import SILENT, Progress
+from muc_core.workspace import Workspace
+
+ORIGINAL = TrainJob(name="demo-clip", settings={"epochs": 60, "learning_rate": 2e-3, "checkpoints": 1})
+
+
+def _after(method: str, settings: dict[str, JsonValue]) -> UnlearnJob:
+    return UnlearnJob(
+        name=f"demo-clip-{method}",
+        method=method,
+        original=ORIGINAL.name,
+        forget="owner:artist",
+        settings={"checkpoints": 1, **settings},
+    )
+
+
+UNLEARNED = (
+    _after("retrain", {"epochs": 60, "learning_rate": 2e-3}),
+    _after("ac", {}),
+    _after("finetune", {}),
+    _after("gradient-ascent", {}),
+    _after("neggrad", {}),
+    _after("l1", {}),
+)
+
+
+def build_demo(out: Path, *, only: Sequence[str] = (), progress: Progress = SILENT) -> list[EncoderManifest]:
+    """Train the demo's encoders and put them into `out/NAME/`, replacing what is there under these names.
+
+    Args:
+        out: folder, made when missing.
+        only: names to build; the original is trained for its unlearned ones in any case. Empty: all.
+        progress: counts the steps of each encoder.
+
+    Raises:
+        UnknownName: `only` names none of the demo's encoders.
+        MucError: `out` cannot be written.
+        Cancelled: from `progress`; encoders already built stay.
+    """
+    known = [ORIGINAL.name, *(job.name for job in UNLEARNED)]
+    if wrong := [name for name in only if name not in known]:
+        raise UnknownName(f"the demo has no encoder {wrong[0]!r}; known: {', '.join(known)}")
+    wanted = set(only or known)
+    manifests = []
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace(Path(folder), assets=Path(folder) / "none")
+        train(ORIGINAL, workspace, _Named(progress, ORIGINAL.name))
+        if ORIGINAL.name in wanted:
+            manifests.append(_publish(workspace, ORIGINAL.name, out))
+        for job in UNLEARNED:
+            if job.name in wanted:
+                unlearn(job, workspace, _Named(progress, job.name))
+                manifests.append(_publish(workspace, job.name, out))
+    return manifests
+
+
+@dataclass(frozen=True)
+class _Named:
+    """Progress that says which encoder is being trained."""
+
+    inner: Progress
+    name: str
+
+    def report(self, step: int, total: int, message: str, values: Mapping[str, float] | None = None) -> None:
+        self.inner.report(step, total, f"{self.name}: {message}", values)
+
+
+def _publish(workspace: Workspace, name: str, out: Path) -> EncoderManifest:
+    record = workspace.encoder(name)
+    try:
+        shutil.rmtree(out / name, ignore_errors=True)
+        shutil.copytree(record.folder, out / name)
+    except OSError as error:
+        raise MucError(f"{out / name} cannot be written ({error.strerror}); choose another folder") from error
+    return record.manifest

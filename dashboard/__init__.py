@@ -1,0 +1,1 @@
+"""The Streamlit app over `muc_core`: pages and pictures, no mathematics."""

@@ -1,0 +1,1 @@
+"""Small render functions that pages share."""

@@ -1,0 +1,34 @@
+"""What every page needs: a heading, and errors as sentences instead of tracebacks."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from muc_core.errors import MucError
+
+log = logging.getLogger(__name__)
+
+
+def heading(title: str, purpose: str) -> None:
+    """Title of a page and one sentence about what it is for."""
+    st.title(title, anchor=False)
+    st.caption(purpose)
+
+
+@contextmanager
+def errors_as_sentences() -> Iterator[None]:
+    """Show a `MucError` as its sentence; log anything else and say that it is our fault. Streamlit's own control flow
+    (stop, rerun) passes, because it does not derive from Exception or is raised outside."""
+    try:
+        yield
+    except MucError as error:
+        st.error(str(error), icon=":material/error:")
+    except Exception:
+        log.exception("a page failed")
+        st.error(
+            "Something went wrong here that is our fault, not yours. Nothing was lost; the details are in the server's "
+            "log.",
+            icon=":material/bug_report:",
+        )

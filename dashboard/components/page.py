@@ -32,3 +32,8 @@ def errors_as_sentences() -> Iterator[None]:
             "log.",
             icon=":material/bug_report:",
         )
+
+
+def is_dark() -> bool:
+    """Whether the page is shown in the dark theme. Light until the browser has told."""
+    return st.context.theme.type == "dark"

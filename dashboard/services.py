@@ -1,30 +1,36 @@
 """The only place that caches: everything the pages ask of `muc_core`.
 
-Streamlit hashes large arrays by a sample and would return wrong hits, so every cache is keyed by content digests and the
-objects themselves are passed with a leading underscore, which keeps them out of the key.
+Streamlit hashes large arrays by a sample and would return wrong hits, so every cache is keyed by content digests and
+the objects themselves are passed with a leading underscore, which keeps them out of the key.
 """
 
 import base64
+import hashlib
 import io
 import os
+import random
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import streamlit as st
 from PIL import Image
 
-from muc_core.comparison import Comparison, ModeChoice, OrderChoice, compare
+from muc_core.audit.alignment import diagonal_of, image_text_factors, view_factors
+from muc_core.comparison import Comparison, Mode, ModeChoice, OrderChoice, compare
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.demo import demo_split, load_demo
 from muc_core.data.sets import SetInfo, list_sets, load_dataset, resolve_items
 from muc_core.data.splits import DataSplit
 from muc_core.encoders.base import Encoder
+from muc_core.encoders.embed import embed_images, embed_texts, embed_views
 from muc_core.errors import MucError
 from muc_core.jobs.tasks.embedding_map import EmbeddingMapSettings, MapItems, choose_items
 from muc_core.projection import JointProjection, joint_projection
 from muc_core.workspace import EncoderRecord, Workspace
 
-MOST_CELLS = 150
-"""Cells along a side of a heatmap on a page: more cannot be told apart there."""
+MOST_CELLS = 60
+"""Cells along a side of a heatmap on a page: each can be clicked; more could not be told apart or drawn quickly."""
 
 
 def workspace() -> Workspace:
@@ -59,6 +65,7 @@ class PairData:
     dataset: ImageTextDataset
     split: DataSplit
     digest: str
+    spec: str
 
 
 def pair_data(before: str, after: str) -> PairData:
@@ -70,10 +77,12 @@ def pair_data(before: str, after: str) -> PairData:
     for name in (after, before):
         reference = workspace().encoder(name).manifest.data
         if reference is not None and reference.spec != "demo":
-            return PairData(_dataset(reference.spec, reference.digest), reference.split, reference.digest)
+            return PairData(
+                _dataset(reference.spec, reference.digest), reference.split, reference.digest, reference.spec
+            )
         if reference is not None:
-            return PairData(load_demo(), reference.split, demo_digest())
-    return PairData(load_demo(), demo_split(), demo_digest())
+            return PairData(load_demo(), reference.split, demo_digest(), "demo")
+    return PairData(load_demo(), demo_split(), demo_digest(), "demo")
 
 
 @st.cache_resource(show_spinner="Loading the pictures ...", max_entries=4)
@@ -97,6 +106,13 @@ def sets_of(data: PairData) -> list[SetInfo]:
 def items_of(spec: str, data: PairData) -> ImageTextDataset:
     """The items of a set such as owner:artist or held-out. Raises `MucError`."""
     return resolve_items(spec, dataset=data.dataset, split=data.split)
+
+
+def retain_sample(data: PairData, count: int) -> ImageTextDataset:
+    """Up to `count` retained items, drawn at random and the same ones each time: enough to see collateral damage."""
+    retain = data.split.retain
+    ids = retain if len(retain) <= count else random.Random(data.split.seed).sample(retain, count)
+    return data.dataset.subset(ids, name="retain")
 
 
 def compare_items(
@@ -145,6 +161,76 @@ def _compare(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class SetChange:
+    """Own similarity of the items of one set in both encoders: with the own caption, or among the own views.
+
+    Attributes:
+        ids: of the items.
+        before, after: `[n]` each, in [-1, 1], in the order of `ids`.
+    """
+
+    ids: tuple[str, ...]
+    before: npt.NDArray[np.float64]
+    after: npt.NDArray[np.float64]
+
+    @property
+    def mean_before(self) -> float:
+        return float(self.before.mean())
+
+    @property
+    def mean_after(self) -> float:
+        return float(self.after.mean())
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What changed for whom. The first two sets are None when the split names nothing to forget or to hold out."""
+
+    forget: SetChange | None
+    held_out: SetChange | None
+    retain: SetChange
+    mode: Mode
+
+
+def changes(before: str, after: str) -> Changes:
+    """Own similarity of all of the forget, retain and held-out items, before and after. Raises `MucError`."""
+    data = pair_data(before, after)
+    captions = all(encoder(name).has_text for name in (before, after)) and all(data.dataset.texts)
+    mode: Mode = "image-text" if captions else "two-view"
+    both = [
+        _own_similarity(encoder(name).digest, data.digest, mode, _name=name, _data=data) for name in (before, after)
+    ]
+
+    def part(ids: tuple[str, ...]) -> SetChange | None:
+        rows = [data.dataset.index_of(item_id) for item_id in ids]
+        return SetChange(ids, both[0][rows], both[1][rows]) if ids else None
+
+    retain = part(data.split.retain)
+    assert retain is not None  # a split always retains something
+    return Changes(part(data.split.forget), part(data.split.held_out), retain, mode)
+
+
+@st.cache_data(show_spinner="Measuring all pictures ...", max_entries=64)
+def _own_similarity(
+    encoder_digest: str, data_digest: str, mode: Mode, *, _name: str, _data: PairData
+) -> npt.NDArray[np.float64]:
+    """Positive alignment of every item of the data `[n]`, kept in the workspace: it takes seconds."""
+    key = f"own-{hashlib.sha256('/'.join((encoder_digest, data_digest, mode)).encode()).hexdigest()[:32]}"
+    known = workspace().read_map(key)
+    if known is not None and known["positive"].shape == (len(_data.dataset),):
+        return known["positive"].astype(np.float64)
+    asked = encoder(_name)
+    if mode == "two-view":
+        factors = view_factors(embed_views(asked, _data.dataset).numpy(), ids=_data.dataset.ids)
+    else:
+        texts = embed_texts(asked, [text or "" for text in _data.dataset.texts])
+        factors = image_text_factors(embed_images(asked, _data.dataset).numpy(), texts.numpy(), ids=_data.dataset.ids)
+    positive = diagonal_of(factors)
+    workspace().write_map(key, {"positive": positive})
+    return positive
+
+
 @dataclass(frozen=True)
 class QuickMap:
     """The PCA map of a pair, shown before the UMAP is there."""
@@ -172,8 +258,6 @@ def quick_map(settings: EmbeddingMapSettings) -> QuickMap:
 def _quick_map(
     before_digest: str, after_digest: str, items_digest: str, settings: EmbeddingMapSettings, *, _items: MapItems
 ) -> JointProjection:
-    from muc_core.encoders.embed import embed_images
-
     before, after = (embed_images(encoder(name), _items.dataset) for name in (settings.before, settings.after))
     return joint_projection(before.numpy(), after.numpy(), method="pca", seed=settings.seed)
 
@@ -184,3 +268,18 @@ def picture_url(dataset: ImageTextDataset, index: int, size: int = 96) -> str:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def thumbnails(dataset: ImageTextDataset, size: int = 48) -> list[str]:
+    """Every picture as a small data URL, in order: for charts that show hundreds of them on hover."""
+    return _thumbnails(dataset.digest(), size, _dataset=dataset)
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def _thumbnails(digest: str, size: int, *, _dataset: ImageTextDataset) -> list[str]:
+    urls = []
+    for pixels in _dataset.images(size).permute(0, 2, 3, 1).contiguous().numpy():
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, format="WEBP", quality=80)
+        urls.append("data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode())
+    return urls

@@ -1,0 +1,26 @@
+"""The router: which pages there are. Everything else is in the pages."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard.components.choices import keep_choices
+
+PAGES = (
+    ("overview", "Overview", ":material/home:"),
+    ("check_my_pictures", "Check my pictures", ":material/add_photo_alternate:"),
+    ("matrices", "Matrices", ":material/grid_on:"),
+    ("embedding_map", "Embedding map", ":material/scatter_plot:"),
+    ("unlearn", "Unlearn", ":material/ink_eraser:"),
+)
+
+st.set_page_config(page_title="MUC audit", page_icon=":material/fact_check:", layout="wide")
+keep_choices()
+folder = Path(__file__).parent / "app_pages"
+st.navigation(
+    [
+        st.Page(folder / f"{name}.py", title=title, icon=icon)
+        for name, title, icon in PAGES
+        if (folder / f"{name}.py").exists()
+    ]
+).run()

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 import typer
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 from typer.core import TyperCommand
 
 from muc_core.errors import MucError
@@ -137,9 +136,9 @@ def _help(owners: Mapping[str, FieldInfo]) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    value = field.get_default(call_default_factory=True, validated_data={})
-    if value is PydanticUndefined:
+    if field.is_required():
         return "none, must be given"
+    value = field.get_default(call_default_factory=True, validated_data={})
     return "empty" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -14,7 +14,7 @@ from muc_core.cli.settings import CommandWithSettings, chosen, validated
 class UnlearnCommand(CommandWithSettings):
     @staticmethod
     def models() -> Mapping[str, type[BaseModel]]:
-        import muc_core.unlearning.methods  # noqa: F401  registers the methods
+        import muc_core.unlearning.methods  # noqa: F401  (registers them)
         from muc_core.unlearning.method import METHODS
 
         return {method.name: method.settings for method in METHODS}
@@ -47,7 +47,7 @@ def unlearn(
 
     Example: `muc unlearn --method ac --original demo-clip --forget owner:artist --beta 8 --name my-ac`
     """
-    import muc_core.unlearning.methods  # noqa: F401  registers the methods
+    import muc_core.unlearning.methods  # noqa: F401  (registers them)
     from muc_core.jobs.tasks.unlearn import UnlearnJob
     from muc_core.unlearning.method import METHODS
     from muc_core.workspace import Workspace

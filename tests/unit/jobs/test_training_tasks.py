@@ -1,0 +1,138 @@
+"""Training and unlearning as jobs, called in this process: what they leave in the workspace, and what they refuse."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from muc_core.errors import Cancelled, MucError, UnknownName
+from muc_core.jobs.tasks.train import TrainJob
+from muc_core.jobs.tasks.train import run as train
+from muc_core.jobs.tasks.unlearn import UnlearnJob
+from muc_core.jobs.tasks.unlearn import run as unlearn
+from muc_core.progress import SILENT
+from muc_core.workspace import Workspace
+
+N = 24
+QUICK = {"epochs": 2, "batch_size": 8, "checkpoints": 2}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    lines = ["file,caption,owner"]
+    for i in range(N):
+        Image.new("RGB", (48, 48), (i * 10, 255 - i * 10, i * 5)).save(folder / f"{i}.png")
+        lines.append(f"{i}.png,colour number {i},{'ann' if i < 6 else 'bob'}")
+    (folder / "captions.csv").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = Workspace(tmp_path_factory.mktemp("home"), assets=tmp_path_factory.mktemp("assets"))
+    train(job(pictures), workspace, SILENT)
+    return workspace
+
+
+def job(pictures: Path, name: str = "original", **changes: object) -> TrainJob:
+    return TrainJob.model_validate(
+        {"name": name, "data": str(pictures), "held_out": 4, "calibration": 2, "forget": "owner:ann", "settings": QUICK}
+        | changes
+    )
+
+
+def unlearning(name: str, **changes: object) -> UnlearnJob:
+    return UnlearnJob.model_validate(
+        {"name": name, "method": "ac", "original": "original", "forget": "owner:ann", "settings": QUICK} | changes
+    )
+
+
+def test_training_leaves_an_encoder_with_everything_recorded(trained: Workspace, pictures: Path) -> None:
+    manifest = trained.encoder("original").manifest
+    assert manifest.data is not None
+    assert manifest.data.spec == str(pictures)
+    assert len(manifest.data.split.train) == N - 6
+    assert manifest.settings["epochs"] == 2
+    assert set(manifest.seeds) == {"run", "split", "weights", "order", "views", "partners"}
+    assert manifest.run_time_s is not None
+    run = trained.run(str(manifest.run))
+    assert run.state == "done"
+    assert [c.epoch for c in run.checkpoints()] == [1.0, 2.0]
+    assert trained.load("original").has_text
+
+
+def test_unlearning_leaves_checkpoints_terms_and_an_encoder(trained: Workspace) -> None:
+    result = unlearn(unlearning("after-ac"), trained, SILENT)
+    record = trained.encoder("after-ac")
+    assert record.manifest.method == "ac"
+    assert record.manifest.original == "original"
+    assert {item.removeprefix("last ") for item in record.manifest.metrics} == {
+        "retain",
+        "negative",
+        "performance",
+        "positive",
+    }
+    history = trained.run(str(result["run"])).history()
+    assert [entry.epoch for entry in history] == [1.0, 2.0]
+
+
+def test_the_same_unlearning_twice_gives_the_same_bytes(trained: Workspace) -> None:
+    for name in ("twice-a", "twice-b"):
+        unlearn(unlearning(name, seed=5), trained, SILENT)
+    digests = {trained.encoder(name).manifest.weights_digest for name in ("twice-a", "twice-b")}
+    assert len(digests) == 1
+
+
+def test_a_cancelled_training_can_be_resumed_to_the_same_bytes(trained: Workspace, pictures: Path) -> None:
+    class StopAfter:
+        def report(self, step: int, total: int, message: str, values: Mapping[str, float] | None = None) -> None:
+            if step > total // 2:
+                raise Cancelled
+
+    with pytest.raises(Cancelled):
+        train(job(pictures, "resumed"), trained, StopAfter())
+    (run,) = [run for run in trained.runs() if run.state == "cancelled"]
+    train(job(pictures, "resumed", resume=run.manifest.id), trained, SILENT)
+    assert trained.encoder("resumed").manifest.weights_digest == trained.encoder("original").manifest.weights_digest
+
+
+def test_resuming_with_other_settings_is_refused(trained: Workspace, pictures: Path) -> None:
+    run = trained.encoder("original").manifest.run
+    with pytest.raises(MucError, match="other settings"):
+        train(job(pictures, "other", resume=run, seed=9), trained, SILENT)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"method": "wish"}, "no unlearning method 'wish'"),
+        ({"original": "nobody"}, "no encoder 'nobody'"),
+        ({"forget": "owner:nobody"}, "nobody"),
+        ({"forget": "held-out"}, "never trained on"),
+        ({"forget": "train"}, "at least one must be retained"),
+        ({"settings": {"epochs": 0}}, "epochs"),
+        ({"settings": {"speed": 3}}, "speed"),
+        ({"settings": QUICK | {"batch_size": 2}}, "set batch_size to"),
+        ({"name": "original"}, "already"),
+        ({"name": "No Such Name"}, "lower-case"),
+    ],
+)
+def test_bad_input_is_refused_in_words_and_leaves_nothing(
+    trained: Workspace, changes: dict[str, object], words: str
+) -> None:
+    before = [record.manifest.name for record in trained.encoders()]
+    with pytest.raises((MucError, UnknownName), match=words):
+        unlearn(unlearning("refused", **changes) if "name" not in changes else unlearning(**changes), trained, SILENT)  # type: ignore[arg-type]
+    assert [record.manifest.name for record in trained.encoders()] == before
+
+
+def test_data_that_changed_since_training_is_refused(trained: Workspace, pictures: Path) -> None:
+    captions = (pictures / "captions.csv").read_text()
+    (pictures / "captions.csv").write_text(captions.replace("number 3", "number three"))
+    try:
+        with pytest.raises(MucError, match="changed since"):
+            unlearn(unlearning("changed"), trained, SILENT)
+    finally:
+        (pictures / "captions.csv").write_text(captions)

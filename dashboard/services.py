@@ -9,7 +9,8 @@ import hashlib
 import io
 import os
 import random
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from muc_core.audit.alignment import diagonal_of, image_text_factors, view_facto
 from muc_core.comparison import Comparison, Mode, ModeChoice, OrderChoice, compare
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.demo import demo_split, load_demo
+from muc_core.data.ingest import Ingest, ingest_files
 from muc_core.data.sets import SetInfo, list_sets, load_dataset, resolve_items
 from muc_core.data.splits import DataSplit
 from muc_core.encoders.base import Encoder
@@ -161,6 +163,54 @@ def _compare(
     )
 
 
+@dataclass(frozen=True)
+class Files:
+    """Files that a user uploaded: names and contents, and a digest of both to key caches by."""
+
+    content: tuple[tuple[str, bytes], ...]
+    digest: str
+
+    @staticmethod
+    def of(content: Iterable[tuple[str, bytes]]) -> "Files":
+        files = tuple(content)
+        parts = [f"{name!r} {hashlib.sha256(data).hexdigest()}" for name, data in files]
+        return Files(files, hashlib.sha256("\n".join(parts).encode()).hexdigest())
+
+
+def read_files(files: Files, *, guess_captions: bool) -> Ingest:
+    """What can be used of uploaded files. Kept for the session only, as all that comes from uploaded pictures."""
+    return _read_files(files.digest, guess_captions, _files=files)
+
+
+@st.cache_resource(show_spinner="Reading your pictures ...", scope="session", max_entries=4)
+def _read_files(digest: str, guess_captions: bool, *, _files: Files) -> Ingest:
+    return ingest_files(_files.content, name="your pictures", guess_captions=guess_captions)
+
+
+@st.cache_resource(show_spinner=False, scope="session", max_entries=4)
+def with_captions(key: str, captions: tuple[str | None, ...], *, _dataset: ImageTextDataset) -> ImageTextDataset:
+    """The same pictures with other captions; `key` stands for the pictures."""
+    items = [replace(item, text=text) for item, text in zip(_dataset.items, captions, strict=True)]
+    return ImageTextDataset(_dataset.name, items, _dataset.source)
+
+
+@st.cache_data(show_spinner=False, scope="session", max_entries=4)
+def uploaded_thumbnails(key: str, size: int = 64, *, _dataset: ImageTextDataset) -> list[str]:
+    """Small data URLs of uploaded pictures, in order; `key` stands for the pictures."""
+    return _draw_thumbnails(_dataset, size)
+
+
+def demo_drawings(count: int) -> ImageTextDataset:
+    """Some of the drawings that the demo's artist withdrew, the same ones each time."""
+    return load_demo().subset(random.Random(0).sample(demo_split().forget, count), name="drawings of the demo")
+
+
+def controls_for(items: ImageTextDataset, data: PairData) -> ImageTextDataset | None:
+    """The held-out set as controls, without what has the id of an item; None when nothing was held out."""
+    ids = [item_id for item_id in data.split.held_out if item_id not in set(items.ids)]
+    return data.dataset.subset(ids, name="held-out") if ids else None
+
+
 @dataclass(frozen=True, eq=False)
 class SetChange:
     """Own similarity of the items of one set in both encoders: with the own caption, or among the own views.
@@ -277,8 +327,12 @@ def thumbnails(dataset: ImageTextDataset, size: int = 48) -> list[str]:
 
 @st.cache_data(show_spinner=False, max_entries=16)
 def _thumbnails(digest: str, size: int, *, _dataset: ImageTextDataset) -> list[str]:
+    return _draw_thumbnails(_dataset, size)
+
+
+def _draw_thumbnails(dataset: ImageTextDataset, size: int) -> list[str]:
     urls = []
-    for pixels in _dataset.images(size).permute(0, 2, 3, 1).contiguous().numpy():
+    for pixels in dataset.images(size).permute(0, 2, 3, 1).contiguous().numpy():
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, format="WEBP", quality=80)
         urls.append("data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode())

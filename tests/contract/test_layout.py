@@ -48,8 +48,8 @@ def _normal(distribution: str) -> str:
 
 
 def _imported() -> set[str]:
-    """Top-level names of what the packages import from elsewhere."""
-    names = set()
+    """Top-level names of what the packages import, or read as data files, from elsewhere."""
+    names: set[str] = set()
     for path in SOURCES:
         if path.relative_to(ROOT).parts[0] not in PACKAGES:
             continue
@@ -58,6 +58,8 @@ def _imported() -> set[str]:
                 names.update(alias.name.split(".")[0] for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names.add(node.module.split(".")[0])
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "resources.files":
+                names.update(str(argument.value) for argument in node.args if isinstance(argument, ast.Constant))
     return names - set(sys.stdlib_module_names) - set(PACKAGES)
 
 

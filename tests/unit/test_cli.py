@@ -72,7 +72,7 @@ def test_every_command_explains_itself_and_offers_json(command: tuple[str, ...])
 def test_the_list_above_is_complete() -> None:
     from typer.main import get_command
 
-    found = []
+    found: list[tuple[str, ...]] = []
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
         found.append((name,))
         found.extend((name, inner) for inner in getattr(command, "commands", {}))

@@ -1,0 +1,186 @@
+"""The list of runs and jobs: progress, loss, cancelling, and what became of them, all read from the job table."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import streamlit as st
+
+import muc_core.unlearning.methods  # noqa: F401  (registers them)
+from dashboard.charts.loss import loss_figure
+from dashboard.charts.style import CONFIG
+from dashboard.components.choices import AFTER, BEFORE
+from dashboard.components.page import errors_as_sentences, is_dark
+from dashboard.services import workspace
+from muc_core.jobs import Job, JobTable, cancel
+from muc_core.unlearning.method import METHODS
+
+REFRESH_S = 1.0
+SHOWN_AT_ONCE = 5
+
+
+@dataclass(frozen=True)
+class _Badge:
+    icon: str
+    colour: Literal["blue", "gray", "red"]
+
+
+# Accent for what goes well, red for what needs attention; the hues of the sets stay out of it.
+_BADGES = {
+    "queued": _Badge(":material/hourglass_empty:", "gray"),
+    "running": _Badge(":material/play_circle:", "blue"),
+    "done": _Badge(":material/check_circle:", "blue"),
+    "failed": _Badge(":material/error:", "red"),
+    "cancelled": _Badge(":material/cancel:", "gray"),
+    "lost": _Badge(":material/link_off:", "red"),
+}
+
+
+def jobs_panel() -> None:
+    """All jobs, newest first; refreshed every second while one is queued or running, and only then."""
+    active = [job.id for job in JobTable(workspace()).active()]
+    st.fragment(_panel, run_every=REFRESH_S if active else None)(active)
+
+
+def _panel(active_before: Sequence[str]) -> None:
+    with errors_as_sentences():  # here too, because a fragment runs outside of the page's own
+        _list_jobs(active_before)
+
+
+def _list_jobs(active_before: Sequence[str]) -> None:
+    jobs = JobTable(workspace()).jobs(limit=50)
+    if {job.id for job in jobs if job.active} != set(active_before):
+        # One began or ended: the rest of the page (free names, known encoders) and the refreshing depend on it.
+        st.rerun()
+    if not jobs:
+        st.caption("Nothing has run yet. What you start appears here and goes on when you close this page.")
+        return
+    shown = [job for place, job in enumerate(jobs) if job.active or place < SHOWN_AT_ONCE]
+    for job in shown:
+        _job(job)
+    earlier = [job for job in jobs if job not in shown]
+    if earlier and st.toggle(f"Show {len(earlier)} earlier", key="show earlier jobs"):
+        for job in earlier:
+            _job(job)
+
+
+def _job(job: Job) -> None:
+    with st.container(border=True, key=f"job-{job.id}"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            badge = _BADGES[job.state]
+            st.badge(job.state, icon=badge.icon, color=badge.colour)
+            st.markdown(f"**{describe(job)}**")
+        if job.state == "running":
+            share = min(job.step / job.total, 1.0) if job.total else 0.0
+            st.progress(share, text=say(job))
+        else:
+            st.markdown(say(job))
+        if job.active:
+            st.button(
+                "Cancel",
+                key=f"cancel {job.id}",
+                icon=":material/stop_circle:",
+                disabled=job.cancel_requested,
+                on_click=_cancel,
+                args=(job.id,),
+            )
+        if job.state == "done" and "encoder" in job.result:
+            _offer(job, str(job.result["encoder"]))
+        if job.history and (job.active or st.toggle("Show the loss", key=f"loss of {job.id}")):
+            _loss(job)
+
+
+def _offer(job: Job, encoder: str) -> None:
+    known = {record.manifest.name: record.manifest for record in workspace().encoders()}
+    if encoder not in known:
+        st.caption("The encoder has been deleted since.")
+        return
+    original = known[encoder].original
+    if original is None:
+        return
+    if st.session_state.get(AFTER) == encoder and st.session_state.get(BEFORE) == original:
+        st.caption(f":material/check: {encoder} is now *After* on every page, and {original} is *Before*.")
+        return
+    st.button(
+        "Use it as After",
+        key=f"use {job.id}",
+        icon=":material/arrow_forward:",
+        on_click=_use,
+        args=(original, encoder),
+        help="Makes it the encoder after unlearning on all pages, and its original the one before.",
+    )
+
+
+def _use(original: str, encoder: str) -> None:
+    st.session_state[BEFORE], st.session_state[AFTER] = original, encoder
+
+
+def _cancel(job_id: str) -> None:
+    cancel(workspace(), job_id)
+
+
+def _loss(job: Job) -> None:
+    figure = loss_figure(job.history, job.total, is_dark())
+    st.plotly_chart(figure, key=f"loss figure {job.id}", theme=None, config=CONFIG)
+    st.caption(
+        "How to read this: each line is one term of what the method minimises, green over the retain set and vermilion "
+        "over the forget set; a line that goes down is a term that is being met."
+    )
+
+
+def describe(job: Job) -> str:
+    """What the job does, in a few words."""
+    asked = {name: value for name, value in job.settings.items() if isinstance(value, str)}
+    if job.kind == "unlearn":
+        method = asked.get("method", "")
+        title = METHODS.get(method).title if method in METHODS.names() else method
+        return f"{title}: {asked.get('original')} forgets {asked.get('forget')} → {asked.get('name')}"
+    if job.kind == "train":
+        return f"Training on {asked.get('data')} → {asked.get('name')}"
+    if job.kind == "embedding_map":
+        return f"Embedding map of {asked.get('before')} and {asked.get('after')}"
+    return job.kind.replace("_", " ").capitalize()
+
+
+def say(job: Job) -> str:
+    """How the job stands, as a sentence."""
+    if job.cancel_requested and job.active:
+        return "Is being cancelled."
+    if job.state == "queued":
+        waiting = job.message[:1].upper() + job.message[1:] if job.message else "Waiting for its turn"
+        return f"{waiting}; one job runs at a time, the oldest first."
+    if job.state == "running":
+        if not job.step:
+            return f"{job.message[:1].upper()}{job.message[1:]} …" if job.message else "Loading the data …"
+        return f"{job.message}, step {job.step:,} of {job.total:,}{_time_left(job)}"
+    if job.state == "done":
+        made = f"The encoder `{job.result['encoder']}` is ready" if "encoder" in job.result else "Finished"
+        return f"{made}{_took(job)}."
+    if job.state == "cancelled":
+        where = f" at step {job.step:,} of {job.total:,}" if job.step else " before it began"
+        return f"Cancelled{where}. No encoder was saved; nothing else has changed."
+    return (job.error or "It ended without a word.").strip()
+
+
+def _time_left(job: Job) -> str:
+    if job.started is None or not job.step:
+        return ""
+    so_far = time.time() - job.started.timestamp()
+    return f", about {duration(so_far / job.step * max(0, job.total - job.step))} left"
+
+
+def _took(job: Job) -> str:
+    if job.started is None or job.finished is None:
+        return ""
+    return f"; it took {duration((job.finished - job.started).total_seconds())}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: 8 s, 3 min 20 s, 2 h 5 min."""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,199 @@
+"""The form that starts an unlearning run; it checks what can be checked before the start."""
+
+from collections.abc import Mapping
+
+import streamlit as st
+from pydantic import JsonValue
+
+import muc_core.unlearning.methods  # noqa: F401  (registers them)
+from dashboard.components.settings_form import find_faults, settings_fields
+from dashboard.services import PairData, encoder_records, pair_data, sets_of, workspace
+from muc_core.data.sets import resolve_ids
+from muc_core.data.splits import DataSplit
+from muc_core.errors import MucError
+from muc_core.jobs import JobTable, submit
+from muc_core.jobs.tasks.unlearn import KIND, UnlearnJob, method_settings
+from muc_core.unlearning.batches import BatchPlan
+from muc_core.unlearning.method import METHODS, Method
+from muc_core.unlearning.settings import TrainingSettings
+
+NAME, SUGGESTED, STARTED = "unlearn name", "unlearn suggested name", "unlearn started names"
+
+
+def unlearn_form() -> None:
+    """The settings of a run and the button that starts it."""
+    method = _choose_method()
+    original = _choose_original()
+    data = pair_data(original, original)
+    forget, split = _choose_forget(data)
+    given = _choose_settings(method)
+    seed = int(
+        st.number_input(
+            "Seed",
+            min_value=0,
+            value=0,
+            key="unlearn seed",
+            help="The same seed and settings give the same encoder on the same machine.",
+            persist_state="session",
+        )
+    )
+    name, name_fault = _choose_name(f"{original}-{method.name}")
+
+    faults = [*find_faults(method.settings, given).values(), *([name_fault] if name_fault else [])]
+    if split is None:
+        faults.append("The forget set cannot be used; choose another one.")
+    elif not find_faults(method.settings, given):
+        try:
+            st.caption(_describe_plan(method, method_settings(method, given), split))
+        except MucError as fault:
+            _show_fault(str(fault))
+            faults.append(_capitalised(str(fault)))
+    if st.button("Start unlearning", type="primary", icon=":material/play_arrow:", key="start unlearning"):
+        if faults:
+            st.error("Not started. " + " ".join(faults), icon=":material/error:")
+        else:
+            _start(
+                UnlearnJob(method=method.name, original=original, forget=forget, name=name, settings=given, seed=seed)
+            )
+
+
+def _choose_method() -> Method[TrainingSettings]:
+    name = st.selectbox(
+        "Method",
+        METHODS.names(),
+        format_func=lambda name: METHODS.get(name).title,
+        key="unlearn method",
+        persist_state="session",
+    )
+    method = METHODS.get(name)
+    st.caption(method.summary)
+    return method
+
+
+def _choose_original() -> str:
+    """Name of an encoder whose training data are known. Raises `MucError` when there is none."""
+    records = [record.manifest for record in encoder_records() if record.manifest.data is not None]
+    names = [m.name for m in records if m.method is None] + [m.name for m in records if m.method is not None]
+    if not names:
+        raise MucError(
+            "There is no encoder whose training data are known, so that nothing can be unlearned yet. Run `muc train` "
+            "in a terminal to train one on your own pictures, then reload this page."
+        )
+    return str(
+        st.selectbox(
+            "Original encoder",
+            names,
+            key="unlearn original",
+            help="An encoder that was trained on the forget set; only those with known training data are offered.",
+            persist_state="session",
+        )
+    )
+
+
+def _choose_forget(data: PairData) -> tuple[str, DataSplit | None]:
+    """The forget set by name and the split with it; None, and the reason on screen, when it cannot be forgotten."""
+    counts = {info.spec: info.count for info in sets_of(data) if info.spec.startswith(("owner:", "category:"))}
+    specs = [spec for spec, count in counts.items() if count < len(data.split.train)]
+    wish = set(data.split.forget)
+    alike = [spec for spec in specs if counts[spec] == len(wish)]
+    first = next((spec for spec in alike if set(resolve_ids(spec, data.dataset, data.split)) == wish), None)
+    spec = st.selectbox(
+        "Forget set",
+        specs,
+        index=specs.index(first) if first else 0,
+        format_func=lambda spec: f"{spec} ({counts[spec]:,} pictures)" if spec in counts else spec,
+        key="unlearn forget",
+        accept_new_options=True,
+        help="Pictures that the encoder was trained on and is to forget. For a list of your own type ids:FILE, the "
+        "path of a text file with one id a line.",
+        persist_state="session",
+    )
+    try:
+        return str(spec), data.split.choose_forget(resolve_ids(str(spec), data.dataset, data.split))
+    except MucError as fault:
+        _show_fault(str(fault))
+        return str(spec), None
+
+
+def _choose_settings(method: Method[TrainingSettings]) -> dict[str, JsonValue]:
+    """Strength first: what the method has of its own, epochs and learning rate; the rest in an expander."""
+    fields = method.settings.model_fields
+    own = [name for name in fields if name not in TrainingSettings.model_fields]
+    strength = [*own, "epochs", "learning_rate"]
+    given = settings_fields(method.settings, strength, key=method.name, columns=len(own) or 2)
+    with st.expander("All settings"):
+        rest = [name for name in fields if name not in strength]
+        return given | settings_fields(method.settings, rest, key=method.name, columns=2)
+
+
+def _choose_name(base: str) -> tuple[str, str | None]:
+    """The name, and what is wrong with it. An unused one is suggested as long as the user has not typed her own."""
+    taken = {record.manifest.name for record in encoder_records()}
+    current = st.session_state.get(NAME)
+    made = current in taken and current in st.session_state.get(STARTED, ())
+    if current is None or current == st.session_state.get(SUGGESTED) or made:
+        st.session_state[NAME] = st.session_state[SUGGESTED] = unused_name(base, taken)
+    name = st.text_input(
+        "Name of the new encoder",
+        key=NAME,
+        max_chars=64,
+        help="Lower-case letters, digits, dots, dashes and underscores; the encoder appears under it on every page.",
+        persist_state="session",
+    ).strip()
+    try:
+        workspace().check_new_name(name)
+    except MucError as fault:
+        _show_fault(str(fault))
+        return name, _capitalised(str(fault))
+    return name, None
+
+
+def unused_name(base: str, taken: set[str]) -> str:
+    """`base`, or `base-2`, `base-3`, ... when it is taken; at most 64 characters."""
+    number = 1
+    while True:
+        ending = "" if number == 1 else f"-{number}"
+        if (name := base[: 64 - len(ending)] + ending) not in taken:
+            return name
+        number += 1
+
+
+def _describe_plan(method: Method[TrainingSettings], settings: TrainingSettings, split: DataSplit) -> str:
+    """What the run will do. Raises `MucError` when its parts make no steps that the method can use."""
+    plan = BatchPlan(
+        len(split.retain) if method.uses != "forget" else 0,
+        len(split.forget) if method.uses != "retain" else 0,
+        method.uses,
+        settings.batch_size,
+        method.fewest_forget,
+    )
+    used = {
+        "retain": f"{len(split.retain):,} retained pictures (the {len(split.forget):,} to forget are left out)",
+        "forget": f"{len(split.forget):,} pictures to forget (the {len(split.retain):,} retained are left out)",
+        "both": f"{len(split.forget):,} pictures to forget and {len(split.retain):,} retained",
+    }
+    steps = f"{settings.epochs:,} × {plan.steps:,} = {settings.epochs * plan.steps:,} steps"
+    return f"Uses {used[method.uses]}; epochs × steps in each = {steps}."
+
+
+def _start(job: UnlearnJob) -> None:
+    """Submit the job; the same one again, as from a double click, starts nothing."""
+    asked: Mapping[str, JsonValue] = job.model_dump(mode="json")
+    for active in JobTable(workspace()).active():
+        if active.settings.get("name") == job.name and (active.kind, active.settings) != (KIND, asked):
+            st.error(
+                f"Not started. Another job is making {job.name!r} already; wait for it, cancel it, or choose another "
+                "name.",
+                icon=":material/error:",
+            )
+            return
+    submit(workspace(), KIND, job, unique=True)
+    st.session_state[STARTED] = {*st.session_state.get(STARTED, ()), job.name}
+
+
+def _show_fault(sentence: str) -> None:
+    st.markdown(f":red[:material/error: {_capitalised(sentence)}]")
+
+
+def _capitalised(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:].rstrip(".") + "."

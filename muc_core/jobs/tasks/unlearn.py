@@ -2,7 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-import muc_core.unlearning.methods  # noqa: F401  (registers them)
+import muc_core.encoders.load
+import muc_core.unlearning.methods  # noqa: F401  (registers them; the former the families)
 from muc_core.data.sets import load_dataset, resolve_ids
 from muc_core.data.splits import training_subset
 from muc_core.encoders.checkpoint import load_weights

@@ -207,7 +207,8 @@ def demo_drawings(count: int) -> ImageTextDataset:
 
 def controls_for(items: ImageTextDataset, data: PairData) -> ImageTextDataset | None:
     """The held-out set as controls, without what has the id of an item; None when nothing was held out."""
-    ids = [item_id for item_id in data.split.held_out if item_id not in set(items.ids)]
+    taken = set(items.ids)
+    ids = [item_id for item_id in data.split.held_out if item_id not in taken]
     return data.dataset.subset(ids, name="held-out") if ids else None
 
 

@@ -66,8 +66,8 @@ def _sample(change: SetChange, data: PairData) -> list[Shown]:
 
 heading(
     "Did the encoder forget?",
-    "An encoder is the part of an AI that turns pictures into numbers; somebody's pictures helped to train one, and were "
-    "then to be forgotten. This tool compares the encoder before and after, and shows what changed for whom.",
+    "An encoder is the part of an AI that turns pictures into numbers. Somebody's pictures helped to train one and "
+    "then were to be forgotten; this tool compares the encoder before and after, and shows what changed for whom.",
 )
 with errors_as_sentences():
     show_pair(pick_pair())

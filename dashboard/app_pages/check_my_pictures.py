@@ -1,0 +1,80 @@
+"""Check my pictures: the user's own pictures through both encoders, beside pictures neither of them trained on."""
+
+import streamlit as st
+
+from dashboard.charts import bars, heatmaps
+from dashboard.charts.style import CONFIG
+from dashboard.components.choices import Pair, pick_pair
+from dashboard.components.numbers import numbers_csv, numbers_table
+from dashboard.components.page import errors_as_sentences, heading, is_dark
+from dashboard.components.uploads import MyPictures, my_pictures, plain
+from dashboard.services import compare_items, controls_for, pair_data
+from muc_core.comparison import Comparison
+
+
+def show_result(pair: Pair, pictures: MyPictures) -> None:
+    """What became of the pictures between the two encoders."""
+    controls = controls_for(pictures.dataset, pair_data(pair.before, pair.after))
+    comparison = compare_items(pair.before, pair.after, pictures.dataset, controls)
+    st.subheader(plain(comparison.finding), anchor=False)
+    for warning in comparison.warnings:
+        st.info(plain(warning), icon=":material/info:")
+    st.plotly_chart(
+        bars.before_after_bars(comparison, pictures.thumbnails, dark=is_dark()),
+        key="bars",
+        theme=None,
+        width="stretch",
+        config=CONFIG,
+    )
+    if len(comparison.ids) > bars.MOST_BARS:
+        st.caption(f"Shown are the {bars.MOST_BARS} pictures that lost most; the table below has all of them.")
+    st.caption(bars.how_to_read(comparison))
+    if len(comparison.ids) > 1:
+        st.plotly_chart(
+            heatmaps.alignment_heatmaps(comparison, dark=is_dark()),
+            key="matrices",
+            theme=None,
+            width="stretch",
+            config=CONFIG,
+        )
+        st.caption(f"{heatmaps.how_to_read(comparison)} {comparison.before.picture.note}")
+    st.subheader("The numbers", anchor=False)
+    numbers_table(comparison, pictures.thumbnails)
+    _downloads(comparison)
+
+
+def _downloads(comparison: Comparison) -> None:
+    left, right, _ = st.columns([1, 1, 2])
+    left.download_button(
+        "Download JSON",
+        comparison.to_json(),
+        "check-my-pictures.json",
+        "application/json",
+        icon=":material/download:",
+        on_click="ignore",
+        width="stretch",
+        help="Everything: matrices, numbers, encoders and settings, with exact numbers.",
+    )
+    right.download_button(
+        "Download CSV",
+        numbers_csv(comparison),
+        "check-my-pictures.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        width="stretch",
+        help="One line a picture and one a control, with exact numbers.",
+    )
+
+
+heading(
+    "Check my pictures",
+    "Upload pictures and see how similar each is to its caption before and after unlearning, beside pictures that the "
+    "encoders were never trained on.",
+)
+with errors_as_sentences():
+    pair = pick_pair()
+    pictures = my_pictures()
+    if pictures is not None:
+        st.divider()
+        show_result(pair, pictures)

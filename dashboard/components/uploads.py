@@ -1,0 +1,140 @@
+"""The user's own pictures: uploading them, what could not be used, and a table to caption them in.
+
+Everything is kept in the session's state, so that a look at another page loses nothing, and nowhere else.
+"""
+
+import re
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.services import Files, demo_drawings, read_files, uploaded_thumbnails, with_captions
+from muc_core.data.dataset import ImageTextDataset
+from muc_core.data.ingest import Ingest
+
+DEMO_COUNT = 3
+KINDS = ["png", "jpg", "jpeg", "webp", "zip"]
+
+_GENERATION = "my_uploader"
+_FILES = "my_files"
+_DEMO = "my_demo"
+_TYPED = "my_captions"
+
+
+@dataclass(frozen=True)
+class MyPictures:
+    """Pictures with their captions as typed, and small data URLs of them, in order."""
+
+    dataset: ImageTextDataset
+    thumbnails: list[str]
+
+
+def my_pictures() -> MyPictures | None:
+    """Ask for pictures and captions; None as long as there are none that can be used."""
+    st.file_uploader(
+        "Your pictures",
+        type=KINDS,
+        accept_multiple_files=True,
+        key=_uploader(),
+        on_change=_keep_uploads,
+        help="PNG, JPEG or WebP, or a zip of them; a captions.csv in the zip (columns file, caption) is read too.",
+    )
+    note, button = st.columns([3, 1], vertical_alignment="center")
+    note.caption(
+        ":material/lock: Your pictures stay in the memory of the machine that runs this page, for this session only. "
+        "They are neither saved nor sent anywhere."
+    )
+    files: Files | None = st.session_state.get(_FILES)
+    demo = bool(st.session_state.get(_DEMO))
+    if files is None and not demo:
+        button.button("Try with three drawings of the demo", on_click=_take_demo, width="stretch")
+        return None
+    button.button("Start anew", on_click=_clear, width="stretch", icon=":material/restart_alt:")
+    if files is None:
+        dataset, key = demo_drawings(DEMO_COUNT), "demo"
+        st.caption("Three of the drawings that the demo's artist withdrew, with their names as captions.")
+    else:
+        guess = st.toggle("Guess captions from file names", value=True, key="guess_captions")
+        ingest = read_files(files, guess_captions=guess)
+        _tell(ingest)
+        if ingest.dataset is None:
+            return None
+        dataset, key = ingest.dataset, f"{files.digest}/{guess}"
+    thumbnails = uploaded_thumbnails(key, _dataset=dataset)
+    captions = _edit_captions(dataset, thumbnails, key)
+    return MyPictures(with_captions(key, captions, _dataset=dataset), thumbnails)
+
+
+def plain(text: str) -> str:
+    """Text of a user, such as a file name, that Markdown must not read as markup."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+\-!|$~:])", r"\\\1", text)
+
+
+def _uploader() -> str:
+    return f"your_pictures/{st.session_state.get(_GENERATION, 0)}"
+
+
+def _keep_uploads() -> None:
+    uploaded = st.session_state[_uploader()]
+    _forget_captions()
+    st.session_state[_FILES] = Files.of((file.name, file.getvalue()) for file in uploaded) if uploaded else None
+    st.session_state[_DEMO] = False
+
+
+def _take_demo() -> None:
+    _forget_captions()
+    st.session_state[_DEMO] = True
+
+
+def _clear() -> None:
+    _forget_captions()
+    st.session_state[_FILES] = None
+    st.session_state[_DEMO] = False
+    # Only an uploader under another key is empty again: the browser remembers the files of this one.
+    st.session_state[_GENERATION] = st.session_state.get(_GENERATION, 0) + 1
+
+
+def _forget_captions() -> None:
+    st.session_state[_TYPED] = {}
+
+
+def _tell(ingest: Ingest) -> None:
+    """What was not used, each with its reason, and what was done to what is used."""
+    if ingest.rejected:
+        count = len(ingest.rejected)
+        others = "" if ingest.dataset is None else "; the others go on"
+        reasons = "\n".join(f"- {plain(rejection.reason)}" for rejection in ingest.rejected)
+        st.warning(f"{count} {'file was' if count == 1 else 'files were'} not used{others}.\n\n{reasons}")
+    if ingest.notes:
+        st.caption("\n".join(f"- {plain(note)}" for note in ingest.notes))
+
+
+def _edit_captions(dataset: ImageTextDataset, thumbnails: list[str], key: str) -> tuple[str | None, ...]:
+    """The captions after the user's changes. A table whose input changed would lose them: it stays as first drawn."""
+    typed: dict[str, str | None] = st.session_state.setdefault(_TYPED, {})
+    editor, first = f"captions/{key}", f"captions as drawn/{key}"
+    if editor not in st.session_state:
+        st.session_state[first] = [typed.get(name, text) for name, text in zip(dataset.ids, dataset.texts, strict=True)]
+    drawn: list[str | None] = st.session_state[first]
+    edited = st.data_editor(
+        pd.DataFrame({"Picture": thumbnails, "File": dataset.ids, "Caption": pd.Series(drawn, dtype="object")}),
+        key=editor,
+        hide_index=True,
+        disabled=["Picture", "File"],
+        width="stretch",
+        height="auto" if len(dataset) <= 6 else 400,
+        row_height=52,
+        column_config={
+            "Picture": st.column_config.ImageColumn("Picture", width=72),
+            "File": st.column_config.TextColumn("File", width="medium"),
+            "Caption": st.column_config.TextColumn("Caption", help="Click to type. Empty: no caption.", width="large"),
+        },
+    )
+    captions = tuple(_cleaned(text) for text in edited["Caption"])
+    typed.update({name: new for name, old, new in zip(dataset.ids, drawn, captions, strict=True) if new != old})
+    return captions
+
+
+def _cleaned(text: object) -> str | None:
+    return text.strip() or None if isinstance(text, str) else None

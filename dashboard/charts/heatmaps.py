@@ -56,7 +56,7 @@ def alignment_heatmaps(comparison: Comparison, *, dark: bool, chosen: tuple[str,
         _add_matrix(figure, comparison, picture, name, axis, column=column)
     if chosen is not None:
         _outline(figure, comparison.before.picture, chosen, dark, columns=(1, 2, 3))
-    _lay_out(figure, comparison, dark, columns=(1, 2, 3), wrap=115, height=500)
+    _lay_out(figure, comparison, dark, columns=(1, 2, 3), wrap=105, height=440)
     figure.update_layout(
         coloraxis=_similarity_axis(comparison, dark, x=0.325, length=0.6),
         coloraxis2=_gap_axis(comparison, dark, x=0.848, length=0.28),
@@ -163,7 +163,7 @@ def _lay_out(
     layout["margin"] = {
         "t": title_height(comparison.finding, wrap=wrap) + 44,
         "r": 12,
-        "b": 96,
+        "b": 88,
         "l": 110 if named else 34,
     }
     # Subplot titles are annotations of the figure, which exist by now.
@@ -180,6 +180,7 @@ def _lay_out(
             },
             range=[-0.5, k - 0.5],
             showticklabels=False,
+            ticks="",
             showgrid=False,
             zeroline=False,
             fixedrange=True,
@@ -190,6 +191,7 @@ def _lay_out(
         figure.update_yaxes(
             range=[k - 0.5, -0.5],
             showticklabels=False,
+            ticks="",
             showgrid=False,
             zeroline=False,
             fixedrange=True,
@@ -233,7 +235,7 @@ def _scale(name: str, dark: bool, *, x: float, length: float) -> dict[str, Any]:
         "orientation": "h",
         "x": x,
         "xanchor": "center",
-        "y": -0.1,
+        "y": -0.11,
         "yanchor": "top",
         "len": length,
         "lenmode": "fraction",

@@ -12,10 +12,6 @@ heading(
     "every page.",
 )
 with errors_as_sentences():
-    left, right = st.columns([5, 6], gap="large")
-    with left:
-        st.subheader("New run", anchor=False)
-        unlearn_form()
-    with right:
-        st.subheader("Runs and jobs", anchor=False)
-        jobs_panel()
+    unlearn_form()
+    st.subheader("Runs and jobs", anchor=False)
+    jobs_panel()

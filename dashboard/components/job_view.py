@@ -76,18 +76,22 @@ def _job(job: Job) -> None:
             st.progress(share, text=say(job))
         else:
             st.markdown(say(job))
-        if job.active:
-            st.button(
-                "Cancel",
-                key=f"cancel {job.id}",
-                icon=":material/stop_circle:",
-                disabled=job.cancel_requested,
-                on_click=_cancel,
-                args=(job.id,),
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if job.active:
+                st.button(
+                    "Cancel",
+                    key=f"cancel {job.id}",
+                    icon=":material/stop_circle:",
+                    disabled=job.cancel_requested,
+                    on_click=_cancel,
+                    args=(job.id,),
+                )
+            if job.state == "done" and "encoder" in job.result:
+                _offer(job, str(job.result["encoder"]))
+            show_loss = bool(job.history) and (
+                job.active or st.toggle("Show the loss", key=f"loss of {job.id}", persist_state="session")
             )
-        if job.state == "done" and "encoder" in job.result:
-            _offer(job, str(job.result["encoder"]))
-        if job.history and (job.active or st.toggle("Show the loss", key=f"loss of {job.id}")):
+        if show_loss:
             _loss(job)
 
 
@@ -148,19 +152,19 @@ def say(job: Job) -> str:
     if job.cancel_requested and job.active:
         return "Is being cancelled."
     if job.state == "queued":
-        waiting = job.message[:1].upper() + job.message[1:] if job.message else "Waiting for its turn"
-        return f"{waiting}; one job runs at a time, the oldest first."
+        return f"{(job.message or 'waiting for its turn').capitalize()}; one job runs at a time, the oldest first."
     if job.state == "running":
         if not job.step:
-            return f"{job.message[:1].upper()}{job.message[1:]} …" if job.message else "Loading the data …"
-        return f"{job.message}, step {job.step:,} of {job.total:,}{_time_left(job)}"
+            return f"{job.message or 'loading the encoder and the pictures'} …".capitalize()
+        return f"{job.message.capitalize()}, step {job.step:,} of {job.total:,}{_time_left(job)}"
     if job.state == "done":
         made = f"The encoder `{job.result['encoder']}` is ready" if "encoder" in job.result else "Finished"
         return f"{made}{_took(job)}."
     if job.state == "cancelled":
         where = f" at step {job.step:,} of {job.total:,}" if job.step else " before it began"
         return f"Cancelled{where}. No encoder was saved; nothing else has changed."
-    return (job.error or "It ended without a word.").strip()
+    error = job.error or "it ended without a word"
+    return error[:1].upper() + error[1:].rstrip(".") + "."
 
 
 def _time_left(job: Job) -> str:

@@ -22,22 +22,21 @@ NAME, SUGGESTED, STARTED = "unlearn name", "unlearn suggested name", "unlearn st
 
 def unlearn_form() -> None:
     """The settings of a run and the button that starts it."""
-    method = _choose_method()
-    original = _choose_original()
+    for_method, for_original, for_forget = st.columns(3)
+    with for_method:
+        method = _choose_method()
+    with for_original:
+        original = _choose_original()
     data = pair_data(original, original)
-    forget, split = _choose_forget(data)
+    with for_forget:
+        forget, split = _choose_forget(data)
+    st.caption(method.summary)
     given = _choose_settings(method)
-    seed = int(
-        st.number_input(
-            "Seed",
-            min_value=0,
-            value=0,
-            key="unlearn seed",
-            help="The same seed and settings give the same encoder on the same machine.",
-            persist_state="session",
-        )
-    )
-    name, name_fault = _choose_name(f"{original}-{method.name}")
+    for_name, for_seed = st.columns([2, 1])
+    with for_name:
+        name, name_fault = _choose_name(f"{original}-{method.name}")
+    with for_seed:
+        seed = _choose_seed()
 
     faults = [*find_faults(method.settings, given).values(), *([name_fault] if name_fault else [])]
     if split is None:
@@ -65,9 +64,7 @@ def _choose_method() -> Method[TrainingSettings]:
         key="unlearn method",
         persist_state="session",
     )
-    method = METHODS.get(name)
-    st.caption(method.summary)
-    return method
+    return METHODS.get(name)
 
 
 def _choose_original() -> str:
@@ -120,10 +117,23 @@ def _choose_settings(method: Method[TrainingSettings]) -> dict[str, JsonValue]:
     fields = method.settings.model_fields
     own = [name for name in fields if name not in TrainingSettings.model_fields]
     strength = [*own, "epochs", "learning_rate"]
-    given = settings_fields(method.settings, strength, key=method.name, columns=len(own) or 2)
+    given = settings_fields(method.settings, strength, key=method.name, columns=len(strength))
     with st.expander("All settings"):
         rest = [name for name in fields if name not in strength]
-        return given | settings_fields(method.settings, rest, key=method.name, columns=2)
+        return given | settings_fields(method.settings, rest, key=method.name, columns=4)
+
+
+def _choose_seed() -> int:
+    return int(
+        st.number_input(
+            "Seed",
+            min_value=0,
+            value=0,
+            key="unlearn seed",
+            help="The same seed and settings give the same encoder on the same machine.",
+            persist_state="session",
+        )
+    )
 
 
 def _choose_name(base: str) -> tuple[str, str | None]:

@@ -73,7 +73,7 @@ def show_matrices(comparison: Comparison, data: PairData) -> None:
             width="stretch",
             config=CONFIG,
         )
-        st.caption(f"{how_to_read(comparison)} {comparison.before.picture.note}")
+        st.caption(f"{how_to_read(comparison)} {comparison.before.picture.note} Click a cell, or choose below.")
         left, right = st.columns(2)
         partner = "caption" if comparison.mode == "image-text" else "other picture"
         row = left.selectbox("Row", ids, key=ROW, format_func=lambda name: captions[name] or name, help="The picture.")
@@ -142,8 +142,8 @@ def show_summary(spec: str, comparison: Comparison, pair: Pair, data: PairData) 
     own = "own caption" if comparison.mode == "image-text" else "own changed copies"
     st.caption(
         f"How to read this: positive is the mean similarity of a picture with its {own}, negative that with those of "
-        "the other pictures of the set; the last column is the share of pictures to which, of all in the set, their own "
-        "partner is the most similar. What the retain set lost is the price of the unlearning."
+        "the other pictures of the set; the last column is the share of pictures to which, of all in the set, their "
+        "own partner is the most similar. What the retain set lost is the price of the unlearning."
     )
 
 

@@ -133,9 +133,9 @@ def diagonal_of(factors: Factors) -> Float64:
     return clip_to_cosine(np.concatenate(parts))
 
 
-def chunks(n: int, size: int = CHUNK_ROWS) -> Iterator[slice]:
-    """Consecutive slices that cover `range(n)`."""
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+def chunks(n: int, size: int = CHUNK_ROWS, *, start: int = 0) -> Iterator[slice]:
+    """Consecutive slices that cover `range(start, n)`."""
+    return (slice(first, min(first + size, n)) for first in range(start, n, size))
 
 
 def clip_to_cosine(values: Float64) -> Float64:

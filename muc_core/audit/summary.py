@@ -6,14 +6,16 @@ as possible, so that 100,000 pairs take little longer than the bare matrix produ
 """
 
 import math
-import os
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from muc_core.audit.alignment import (
     Factors,
@@ -34,7 +36,6 @@ TILE = 1024
 TIE = 5e-6
 """Similarities nearer than this count as equal; products of the same vectors in float32 differ by up to 2e-6."""
 
-_MOST_THREADS = 8
 _LANES = 255
 """Most ones that can be added up in a byte."""
 
@@ -198,41 +199,18 @@ class _Places:
 
     @staticmethod
     def count(factors: Factors, positive: Float64, *, tile: int, progress: Progress) -> "_Places":
-        n = factors.n
-        above = (positive + TIE).astype(np.float32)
-        below = (positive - TIE).astype(np.float32)
+        limits = np.stack([positive + TIE, positive - TIE]).astype(np.float32)
         # Counted per item: [more similar than the own partner, at least as similar] for rows and for columns.
-        by_row, by_column = np.zeros((2, n), dtype=np.int64), np.zeros((2, n), dtype=np.int64)
+        by_row, by_column = np.zeros((2, factors.n), dtype=np.int64), np.zeros((2, factors.n), dtype=np.int64)
         largest = -math.inf
-        cells = np.empty((min(tile, n), min(tile, n)), dtype=np.float32)
-        flags = np.empty(cells.shape, dtype=np.bool_)
-        blocks = list(chunks(n, tile))
-        # The product uses every core by itself; so should the passes over it, each thread in rows of its own.
-        threads = min(os.cpu_count() or 1, _MOST_THREADS) if n > tile else 1
-        with ThreadPoolExecutor(threads) as pool:
-            for number, rows in enumerate(blocks):
-                progress.report(number, len(blocks), "Comparing every item with every other")
-                left = factors.left(rows)
-                # A symmetric matrix is computed above the diagonal only: columns stand for the rows below it.
-                for columns in blocks[number:] if factors.symmetric else blocks:
-                    right = factors.right(columns)
-                    size = (len(left), len(right))
-                    product = np.matmul(left, right.T, out=_corner(cells, size))
-                    tally = partial(
-                        _tally,
-                        product,
-                        _corner(flags, size),
-                        row_limits=(above[rows], below[rows]),
-                        column_limits=(above[columns], below[columns]),
-                        on_diagonal=rows == columns,
-                    )
-                    parts = chunks(len(left), math.ceil(len(left) / threads))
-                    found = list(pool.map(tally, parts))
-                    by_row[:, rows] += np.concatenate([part.by_row for part in found], axis=1)
-                    if not (factors.symmetric and rows == columns):
-                        by_column[:, columns] += np.sum([part.by_column for part in found], axis=0)
-                    largest = max(largest, *(part.largest for part in found))
-        progress.report(len(blocks), len(blocks), "Compared every item with every other")
+        bands = list(chunks(factors.n, tile))
+        progress.report(0, len(bands), "Comparing every item with every other")
+        with closing(_each(partial(_tally_band, factors, limits, tile), bands)) as tallies:
+            for number, (rows, found) in enumerate(zip(bands, tallies, strict=True), start=1):
+                by_row[:, rows] += found.by_row
+                by_column += found.by_column
+                largest = max(largest, found.largest)
+                progress.report(number, len(bands), "Comparing every item with every other")
         if factors.symmetric:
             by_row += by_column
             by_column = by_row
@@ -241,31 +219,62 @@ class _Places:
         )
 
 
+def _each(work: Callable[[slice], "_Tally"], bands: Sequence[slice]) -> Generator["_Tally", None, None]:
+    """The work on every band, in order, on as many threads as the matrix library may take.
+
+    Each thread multiplies and counts by itself, so that a tile is counted on the core in whose cache it is. Left to use
+    all cores for one product at a time, the library would let them wait during the counting.
+    """
+    if len(bands) == 1:
+        yield work(bands[0])
+        return
+    blas = ThreadpoolController().select(user_api="blas")
+    threads = max((library["num_threads"] for library in blas.info()), default=1)
+    with blas.limit(limits=1), ThreadPoolExecutor(threads) as pool:
+        try:
+            yield from pool.map(work, bands)
+        finally:
+            # Who stops listening (the user cancelled) need not wait for the bands that have not begun.
+            pool.shutdown(cancel_futures=True)
+
+
 @dataclass(frozen=True)
 class _Tally:
-    """Of some rows of a tile: counts above each of the two limits, per row and per column, and the largest negative."""
+    """Of a band of rows: counts above each of the two limits, per row of the band and per column of the matrix."""
 
     by_row: npt.NDArray[np.int64]
     by_column: npt.NDArray[np.int64]
     largest: float
 
 
-def _tally(
-    product: Float32,
-    flags: npt.NDArray[np.bool_],
-    rows: slice,
-    *,
-    row_limits: tuple[Float32, Float32],
-    column_limits: tuple[Float32, Float32],
-    on_diagonal: bool,
-) -> _Tally:
-    """Count in some rows of a tile. `flags` is scratch space of the tile's size; the diagonal is overwritten."""
-    cells, scratch = product[rows], flags[rows]
-    by_row = [_count(np.greater(cells, limit[rows, np.newaxis], out=scratch), axis=1) for limit in row_limits]
-    by_column = [_count(np.greater(cells, limit, out=scratch), axis=0) for limit in column_limits]
-    if on_diagonal:
-        np.fill_diagonal(cells[:, rows], -np.inf)
-    return _Tally(np.stack(by_row), np.stack(by_column), float(cells.max()))
+def _tally_band(factors: Factors, limits: Float32, tile: int, rows: slice) -> _Tally:
+    """Count in a band of rows, tile by tile.
+
+    Args:
+        limits: `[2, n]`, just above and just below each item's similarity with its own partner.
+    """
+    left = factors.left(rows)
+    by_row = np.zeros((2, len(left)), dtype=np.int64)
+    by_column = np.zeros((2, factors.n), dtype=np.int64)
+    largest = -math.inf
+    cells = np.empty((len(left), min(tile, factors.n)), dtype=np.float32)
+    flags = np.empty(cells.shape, dtype=np.bool_)
+    # A symmetric matrix is computed above the diagonal only: columns stand for the rows below it.
+    for columns in chunks(factors.n, tile, start=rows.start if factors.symmetric else 0):
+        right = factors.right(columns)
+        size = (len(left), len(right))
+        product = np.matmul(left, right.T, out=_corner(cells, size))
+        scratch = _corner(flags, size)
+        for level in (0, 1):
+            above = np.greater(product, limits[level, rows, np.newaxis], out=scratch)
+            by_row[level] += _count(above, axis=1)
+            if not (factors.symmetric and rows == columns):
+                above = np.greater(product, limits[level, columns], out=scratch)
+                by_column[level, columns] += _count(above, axis=0)
+        if rows == columns:
+            np.fill_diagonal(product, -np.inf)
+        largest = max(largest, float(product.max()))
+    return _Tally(by_row, by_column, largest)
 
 
 def _corner(buffer: npt.NDArray[_Cell], size: tuple[int, int]) -> npt.NDArray[_Cell]:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy.stats import rankdata
+from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
 from muc_core.audit import (
     AlignmentSummary,
@@ -171,6 +172,29 @@ def test_reports_progress_and_stops_when_asked() -> None:
     with pytest.raises(Cancelled):
         summarise(images, texts, tile=8, progress=listener)
     assert listener.steps == [(0, 5), (1, 5), (2, 5)]
+
+
+def test_leaves_the_matrix_library_with_the_threads_it_had() -> None:
+    class Witness:
+        def __init__(self) -> None:
+            self.seen: set[int] = set()
+
+        def report(self, step: int, total: int, message: str, values: Mapping[str, float] | None = None) -> None:
+            self.seen.update(threads_of_blas())
+            if step == 2:
+                raise Cancelled
+
+    def threads_of_blas() -> list[int]:
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    images, texts = related_vectors(40, 4)
+    witness = Witness()
+    with threadpool_limits(2, user_api="blas"):
+        allowed = threads_of_blas()
+        with pytest.raises(Cancelled):
+            summarise(images, texts, tile=8, progress=witness)
+        assert threads_of_blas() == allowed
+    assert 1 in witness.seen
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 9), (3, 8), (256, 16), (600, 2048), (255, 2040)])

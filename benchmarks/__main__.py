@@ -6,12 +6,14 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import alignment, projection
+from benchmarks import alignment, pages, projection, training
 from benchmarks.measure import Row
 
 BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
+    "training": training.rows,
     "alignment": alignment.rows,
     "projection": projection.rows,
+    "pages": pages.rows,
 }
 
 

@@ -12,6 +12,7 @@ from dashboard.charts.loss import loss_figure
 from dashboard.charts.style import CONFIG
 from dashboard.components.choices import AFTER, BEFORE
 from dashboard.components.page import errors_as_sentences, is_dark
+from dashboard.components.uploads import plain
 from dashboard.services import workspace
 from muc_core.jobs import Job, JobTable, cancel
 from muc_core.unlearning.method import METHODS
@@ -70,12 +71,12 @@ def _job(job: Job) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             badge = _BADGES[job.state]
             st.badge(job.state, icon=badge.icon, color=badge.colour)
-            st.markdown(f"**{describe(job)}**")
+            st.markdown(f"**{plain(describe(job))}**")
         if job.state == "running":
             share = min(job.step / job.total, 1.0) if job.total else 0.0
-            st.progress(share, text=say(job))
+            st.progress(share, text=plain(say(job)))
         else:
-            st.markdown(say(job))
+            st.markdown(plain(say(job)))
         with st.container(horizontal=True, vertical_alignment="center"):
             if job.active:
                 st.button(
@@ -104,7 +105,9 @@ def _offer(job: Job, encoder: str) -> None:
     if original is None:
         return
     if st.session_state.get(AFTER) == encoder and st.session_state.get(BEFORE) == original:
-        st.caption(f":material/check: {encoder} is now *After* on every page, and {original} is *Before*.")
+        st.caption(
+            f":material/check: {plain(encoder)} is now *After* on every page, and {plain(original)} is *Before*."
+        )
         return
     st.button(
         "Use it as After",
@@ -158,7 +161,7 @@ def say(job: Job) -> str:
             return f"{job.message or 'loading the encoder and the pictures'} …".capitalize()
         return f"{job.message.capitalize()}, step {job.step:,} of {job.total:,}{_time_left(job)}"
     if job.state == "done":
-        made = f"The encoder `{job.result['encoder']}` is ready" if "encoder" in job.result else "Finished"
+        made = f"The encoder {job.result['encoder']} is ready" if "encoder" in job.result else "Finished"
         return f"{made}{_took(job)}."
     if job.state == "cancelled":
         where = f" at step {job.step:,} of {job.total:,}" if job.step else " before it began"

@@ -10,6 +10,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic.fields import FieldInfo
 
+from dashboard.components.uploads import plain
 from muc_core.errors import MucError
 
 
@@ -41,7 +42,7 @@ def settings_fields(
             with place:
                 values[name] = _widget(name, model.model_fields[name], f"{key} {name}")
                 if fault := find_faults(model, {name: values[name]}).get(name):
-                    st.markdown(f":red[:material/error: {fault}]")
+                    st.markdown(f":red[:material/error: {plain(fault)}]")
     for name in names:
         if _is_nested(model.model_fields[name]):
             st.caption(f"{label(name)} keeps its default here; the command line can set it.")

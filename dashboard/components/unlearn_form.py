@@ -7,6 +7,7 @@ from pydantic import JsonValue
 
 import muc_core.unlearning.methods  # noqa: F401  (registers them)
 from dashboard.components.settings_form import find_faults, settings_fields
+from dashboard.components.uploads import plain
 from dashboard.services import PairData, encoder_records, pair_data, sets_of, workspace
 from muc_core.data.sets import resolve_ids
 from muc_core.data.splits import DataSplit
@@ -49,7 +50,7 @@ def unlearn_form() -> None:
             faults.append(_capitalised(str(fault)))
     if st.button("Start unlearning", type="primary", icon=":material/play_arrow:", key="start unlearning"):
         if faults:
-            st.error("Not started. " + " ".join(faults), icon=":material/error:")
+            st.error("Not started. " + plain(" ".join(faults)), icon=":material/error:")
         else:
             _start(
                 UnlearnJob(method=method.name, original=original, forget=forget, name=name, settings=given, seed=seed)
@@ -202,7 +203,7 @@ def _start(job: UnlearnJob) -> None:
 
 
 def _show_fault(sentence: str) -> None:
-    st.markdown(f":red[:material/error: {_capitalised(sentence)}]")
+    st.markdown(f":red[:material/error: {plain(_capitalised(sentence))}]")
 
 
 def _capitalised(sentence: str) -> str:

@@ -1,0 +1,174 @@
+"""What the browser tests and the script that takes the README's pictures share: a server, a browser, and helpers."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Locator, Page, expect
+
+from muc_core.jobs import JobTable, cancel
+from muc_core.workspace import Workspace
+
+ROOT = Path(__file__).parents[2]
+START_WITHIN_S = 60.0
+PATIENCE_MS = 60_000
+"""For what a page computes: the first comparison loads encoders and draws 1,600 pictures."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running dashboard with a workspace of its own."""
+
+    url: str
+    home: Path
+    log: Path
+
+    @property
+    def jobs(self) -> JobTable:
+        return JobTable(Workspace(self.home))
+
+
+@contextmanager
+def serve(home: Path, log: Path) -> Iterator[Server]:
+    """Serve the dashboard on a free port with `home` as its workspace; jobs still active at the end are cancelled."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "dashboard/streamlit_app.py"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--server.port", str(port), "--server.address", "127.0.0.1"],
+            cwd=ROOT,
+            env=environment(home),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_for_health(url, process, log)
+            yield Server(url, home, log)
+        finally:
+            workspace = Workspace(home)
+            for job in JobTable(workspace).active():
+                cancel(workspace, job.id)
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def environment(home: Path) -> dict[str, str]:
+    """The environment in which server and commands use `home`."""
+    return {**os.environ, "MUC_HOME": str(home)}
+
+
+def _wait_for_health(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + START_WITHIN_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended at once:\n{log.read_text(errors='replace')}")
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise RuntimeError(f"no answer from {url} within {START_WITHIN_S:.0f} s:\n{log.read_text(errors='replace')}")
+
+
+def launch_arguments() -> dict[str, Any]:
+    """How to launch the system's own browser, without its talking to anybody.
+
+    Raises:
+        RuntimeError: there is none.
+    """
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        raise RuntimeError(
+            f"the browser tests need one of {', '.join(names)} on the PATH (Debian: apt-get install chromium)"
+        )
+    return {
+        "executable_path": found,
+        "headless": True,
+        "args": [
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--no-first-run",
+            "--disable-component-update",
+            "--disable-sync",
+        ],
+    }
+
+
+class Watch:
+    """Collects what must not happen on a page: script errors, console errors, and requests to other machines."""
+
+    def __init__(self, page: Page) -> None:
+        self.problems: list[str] = []
+        page.on("pageerror", lambda error: self.problems.append(f"script error: {error}"))
+        page.on("console", lambda message: self._console(message.type, message.text, message.location.get("url", "")))
+        page.on("request", lambda request: self._request(request.url))
+
+    def _console(self, kind: str, text: str, url: str) -> None:
+        # On a page's own address Streamlit first looks for its endpoints beside the page, then at the root.
+        probe = "404" in text and url.endswith(("/_stcore/health", "/_stcore/host-config"))
+        if kind == "error" and not probe:
+            self.problems.append(f"console: {text} ({url})")
+
+    def _request(self, url: str) -> None:
+        if url.startswith(("http:", "https:", "ws:", "wss:")) and "://127.0.0.1:" not in url:
+            self.problems.append(f"request to another machine: {url}")
+
+
+def open_page(page: Page, title: str) -> None:
+    """Go to a page through the navigation and wait until it stands."""
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name=title, exact=True).click()
+    settle(page)
+
+
+def settle(page: Page) -> None:
+    """Wait until the script of the page has run; fail when it showed an error of ours."""
+    page.wait_for_timeout(300)  # a click's rerun begins a moment later
+    expect(page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]')).to_be_visible(
+        timeout=PATIENCE_MS
+    )
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    expect(page.get_by_text("Something went wrong here that is our fault")).to_have_count(0)
+
+
+def set_number(page: Page, label: str, value: float) -> None:
+    field = page.get_by_label(label, exact=True)
+    field.fill(f"{value:g}")
+    field.press("Enter")
+    settle(page)
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Pick an option of a select box by what it begins with."""
+    page.get_by_role("combobox", name=label).click()
+    page.get_by_role("option", name=option).first.click()
+    settle(page)
+
+
+def job_card(page: Page, job_id: str) -> Locator:
+    return page.locator(f".st-key-job-{job_id}")
+
+
+def upload(page: Page, files: Sequence[Mapping[str, Any]]) -> None:
+    """Upload files given as name, mimeType and buffer."""
+    page.locator('input[type="file"]').first.set_input_files(list(files))  # type: ignore[arg-type]
+    settle(page)

@@ -256,14 +256,16 @@ class _Stages:
         self._progress = progress
         self._count = count
         self._current = -1
+        self._done = 0
 
     def next(self) -> Progress:
         self._current += 1
         return self
 
     def report(self, step: int, total: int, message: str, values: Mapping[str, float] | None = None) -> None:
-        done = self._STEPS * self._current + self._STEPS * step // max(total, 1)
-        self._progress.report(min(done, self._STEPS * self._count), self._STEPS * self._count, message, values)
+        # A piece may count anew for each of its rounds; the whole never goes back.
+        self._done = max(self._done, self._STEPS * self._current + self._STEPS * step // total)
+        self._progress.report(self._done, self._STEPS * self._count, message, values)
 
 
 def _choose_mode(

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import alignment, pages, projection, training
+from benchmarks import alignment, pages, projection, unlearning
 from benchmarks.measure import Row
 
 BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
-    "training": training.rows,
+    "unlearning": unlearning.rows,
     "alignment": alignment.rows,
     "projection": projection.rows,
     "pages": pages.rows,

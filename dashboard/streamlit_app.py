@@ -14,7 +14,8 @@ PAGES = (
     ("unlearn", "Unlearn", ":material/ink_eraser:"),
 )
 
-st.set_page_config(page_title="MUC audit", page_icon=":material/fact_check:", layout="wide")
+# The icon is a file of ours: one by name would be fetched from the network by the browser.
+st.set_page_config(page_title="MUC audit", page_icon=str(Path(__file__).with_name("icon.png")), layout="wide")
 keep_choices()
 folder = Path(__file__).parent / "app_pages"
 st.navigation(

@@ -164,6 +164,17 @@ def choose(page: Page, label: str, option: str) -> None:
     settle(page)
 
 
+def take_picture(page: Page, path: Path, *, tallest: int = 4000) -> None:
+    """A screenshot of the whole page, not only of what fits into the window."""
+    window = page.viewport_size
+    assert window is not None
+    height = page.get_by_test_id("stMain").evaluate("element => element.scrollHeight")
+    page.set_viewport_size({"width": window["width"], "height": min(max(window["height"], height), tallest)})
+    page.wait_for_timeout(700)  # charts are drawn anew
+    page.screenshot(path=path)
+    page.set_viewport_size(window)
+
+
 def job_card(page: Page, job_id: str) -> Locator:
     return page.locator(f".st-key-job-{job_id}")
 

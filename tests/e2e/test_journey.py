@@ -27,6 +27,7 @@ from tests.e2e.browser import (
     open_page,
     set_number,
     settle,
+    take_picture,
     upload,
 )
 
@@ -85,7 +86,7 @@ def test_from_the_demo_to_an_own_unlearned_encoder(server: Server, watched: Page
     def picture(name: str) -> None:
         nonlocal step
         step += 1
-        page.screenshot(path=pictures_folder / f"journey-{step:02}-{name}.png")
+        take_picture(page, pictures_folder / f"journey-{step:02}-{name}.png")
 
     page.goto(server.url)
     settle(page)
@@ -112,7 +113,7 @@ def test_from_the_demo_to_an_own_unlearned_encoder(server: Server, watched: Page
     page.get_by_role("button", name="Start unlearning").dblclick()
     first = wait_for(server, lambda job: job.step >= 3)
     assert len(server.jobs.jobs()) == 1
-    assert first.settings["name"] == page.get_by_label("Name of the new encoder").input_value()
+    assert first.settings["name"] == page.get_by_label("Name of the new encoder", exact=True).input_value()
     card = job_card(page, first.id)
     expect(card.get_by_text("running", exact=True)).to_be_visible()
     expect(card.get_by_text(re.compile(r"step \d+ of \d+"))).to_be_visible()
@@ -132,7 +133,7 @@ def test_from_the_demo_to_an_own_unlearned_encoder(server: Server, watched: Page
     card.get_by_role("button", name="Use it as After").click()
     name = str(second.result["encoder"])
     expect(card.get_by_text(f"{name} is now After on every page")).to_be_visible()
-    assert page.get_by_label("Name of the new encoder").input_value() != name
+    assert page.get_by_label("Name of the new encoder", exact=True).input_value() != name
     picture("done")
 
     open_page(page, "Matrices")
@@ -184,7 +185,7 @@ def test_wrong_files_are_named_and_the_others_go_on_in_the_dark(
     for name in ("letter.png", "half.png"):
         expect(page.get_by_role("listitem").filter(has_text=name)).to_be_visible()
     expect_gap_matrix(page)
-    page.screenshot(path=pictures_folder / "dark-wrong-files.png")
+    take_picture(page, pictures_folder / "dark-wrong-files.png")
     page.context.close()
     assert not watch.problems, "\n".join(watch.problems)
 
@@ -212,5 +213,5 @@ def test_a_job_goes_on_when_its_tab_is_closed(server: Server, watched: Page, pic
     card = job_card(again, ended.id)
     expect(card.get_by_text("done", exact=True)).to_be_visible()
     expect(card.get_by_role("button", name="Use it as After")).to_be_visible()
-    again.screenshot(path=pictures_folder / "closed-tab.png")
+    take_picture(again, pictures_folder / "closed-tab.png")
     assert not watch.problems, "\n".join(watch.problems)

@@ -38,7 +38,7 @@ def rows(*, quick: bool) -> list[Row]:
             step = Step(family, trainer.model, batch, settings, data.forget_fraction)
             loss = torch.stack(list(method.objective(step).values())).sum()
             trainer.model.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
 
     # Each round gives one checkpoint, that is one epoch; rounds of both kinds take turns, the first warms up.
     epochs = trainer.run()

@@ -1,6 +1,6 @@
 """`muc jobs`: long work in its own process - listing, showing, following and cancelling it."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import BaseModel
@@ -43,7 +43,7 @@ def list_jobs(as_json: JsonFlag = False) -> None:
         for job in jobs
     ]
     people = table(columns, rows) if jobs else "There are no jobs yet; `muc train` and `muc unlearn` start one."
-    emit([job.model_dump(mode="json") for job in jobs], people, as_json=as_json)
+    emit([_as_data(job) for job in jobs], people, as_json=as_json)
 
 
 @app.command()
@@ -82,8 +82,11 @@ def cancel(job_id: JobId, as_json: JsonFlag = False) -> None:
     _emit_job(launcher.cancel(workspace, job_id), as_json=as_json)
 
 
-def run_job(kind: str, settings: BaseModel, *, detach: bool, as_json: bool) -> None:
+def run_job(kind: str, settings: BaseModel, *, then: str, detach: bool, as_json: bool) -> None:
     """Start a job and, unless it is detached, watch it to its end; Ctrl-C cancels it.
+
+    Args:
+        then: a command that the user may want next.
 
     Raises:
         MucError: the job failed or was lost; with its own words.
@@ -94,7 +97,7 @@ def run_job(kind: str, settings: BaseModel, *, detach: bool, as_json: bool) -> N
     workspace = Workspace()
     job = launcher.submit(workspace, kind, settings)
     if detach:
-        _emit_job(job, as_json=as_json)
+        emit(_as_data(job), f"Queued as the job {job.id}.", as_json=as_json)
         note(f"To watch it: muc jobs follow {job.id}")
         return
     try:
@@ -103,6 +106,7 @@ def run_job(kind: str, settings: BaseModel, *, detach: bool, as_json: bool) -> N
         note("Cancelling the job ...")
         job = launcher.cancel(workspace, job.id)
     _finish(job, as_json=as_json)
+    note(f"Next: {then}")
 
 
 def _watch(workspace: "Workspace", job_id: str, *, quiet: bool) -> "Job":
@@ -122,10 +126,18 @@ def _finish(job: "Job", *, as_json: bool) -> None:
         raise typer.Exit(INTERRUPTED)
     if job.state != "done":
         raise MucError(job.error or f"the job {job.id} is {job.state}")
-    _emit_job(job, as_json=as_json)
+    seconds = (job.finished - job.started).total_seconds() if job.started and job.finished else 0
+    results = ", ".join(f"{name} {value}" for name, value in job.result.items())
+    figures = ", ".join(f"{name} {value:.3g}" for name, value in job.values.items())
+    people = f"Done in {seconds:.0f} s: {results}" + (f" ({figures})" if figures else "")
+    emit(_as_data(job), people, as_json=as_json)
+
+
+def _as_data(job: "Job") -> dict[str, Any]:
+    return job.model_dump(mode="json")
 
 
 def _emit_job(job: "Job", *, as_json: bool) -> None:
-    data = job.model_dump(mode="json")
+    data = _as_data(job)
     shown = [(key, value) for key, value in flat(data) if key != "history" and value not in (None, "", {}, [], False)]
     emit(data, table({"": "left", " ": "left"}, shown), as_json=as_json)

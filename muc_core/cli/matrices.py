@@ -1,5 +1,6 @@
 """`muc matrices`: alignment before, alignment after and the gap, as a figure or as data."""
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from muc_core.cli.progress import Bar
 from muc_core.errors import MucError
 
 if TYPE_CHECKING:
+    from muc_core.audit.alignment import Float64
     from muc_core.comparison import Comparison
     from muc_core.data.dataset import ImageTextDataset
     from muc_core.data.splits import DataSplit
@@ -168,7 +170,7 @@ def _for_people(comparison: "Comparison", out: Path | None) -> RenderableType:
     for name, count, first, second in groups:
         rows.append(_row(f"{name} ({count}): similarity to {own}", first.positive.mean(), second.positive.mean()))
         rows.append(_row("  more than to the others (margin)", first.margin.mean(), second.margin.mean()))
-        rows.append(_row("  nearest of all", (first.rank == 1).mean(), (second.rank == 1).mean(), percent=True))
+        rows.append(_row("  nearest of all", _share_first(first.rank), _share_first(second.rank), percent=True))
     title = f"{comparison.before_encoder.name} (before) and {comparison.after_encoder.name} (after)"
     columns = {"means": "left", "before": "right", "after": "right", "gap": "right"}
     written = () if out is None else ("", f"Written: {out}")
@@ -176,6 +178,16 @@ def _for_people(comparison: "Comparison", out: Path | None) -> RenderableType:
     return Group(table(columns, rows, title=title), "", comparison.finding, *notes, *written)
 
 
+def _share_first(rank: "Float64") -> float:
+    """Share of items whose own partner is the most similar of all; NaN where there is nothing to compare with."""
+    return float("nan") if any(map(math.isnan, rank)) else float((rank == 1).mean())
+
+
 def _row(name: str, before: float, after: float, *, percent: bool = False) -> tuple[str, str, str, str]:
-    form = "{:.0%}" if percent else "{:.2f}"
-    return name, form.format(before), form.format(after), form.format(before - after)
+    def cell(value: float) -> str:
+        if math.isnan(value):
+            return "–"
+        # Adding 0 turns a rounded -0.0 into 0.0.
+        return f"{round(value, 2) + 0.0:{'.0%' if percent else '.2f'}}"
+
+    return name, cell(before), cell(after), cell(before - after)

@@ -36,6 +36,7 @@ def table(columns: Mapping[str, str], rows: Iterable[Sequence[object]], *, title
         rows: cells, in the order of the columns; None is an empty cell.
     """
     result = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left", title_style="bold")
+    result.show_header = any(heading.strip() for heading in columns)
     for number, (heading, side) in enumerate(columns.items()):
         result.add_column(heading, justify="right" if side == "right" else "left", no_wrap=number == 0)
     for row in rows:

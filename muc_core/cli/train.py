@@ -97,4 +97,5 @@ def train(
         seed=seed,
         resume=resume,
     )
-    run_job("train", job, detach=detach, as_json=as_json)
+    then = f"muc unlearn --method ac --original {name} --forget {forget or 'SET'} --name {name}-ac"
+    run_job("train", job, then=then, detach=detach, as_json=as_json)

@@ -65,4 +65,5 @@ def unlearn(
         name=name,
         seed=seed,
     )
-    run_job("unlearn", job, detach=detach, as_json=as_json)
+    then = f"muc matrices --before {original} --after {name} --items {forget} --controls held-out --out {name}.png"
+    run_job("unlearn", job, then=then, detach=detach, as_json=as_json)

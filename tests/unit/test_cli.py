@@ -1,12 +1,16 @@
 """The command line: what it prints for people and programs, and how it refuses."""
 
 import json
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Literal
 
 import pytest
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from typer.testing import CliRunner, Result
 
@@ -14,6 +18,7 @@ from muc_core import __version__
 from muc_core.cli import app
 from muc_core.cli.progress import Bar
 from muc_core.cli.settings import validated
+from muc_core.comparison import Comparison
 from muc_core.errors import MucError
 from muc_core.jobs.table import JobTable
 from muc_core.workspace import Workspace
@@ -291,6 +296,113 @@ def test_matrices_refuses_an_unknown_encoder() -> None:
 
 def test_matrices_refuses_an_unknown_mode() -> None:
     assert "--mode" in refused(*matrices(mode="magic"))
+
+
+# the whole way, with real jobs
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder `pictures` of 16 coloured squares, 4 of them by the artist, and a workspace `home` trained on them."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "pictures").mkdir()
+    lines = ["file,caption,owner"]
+    for number in range(16):
+        name = f"{number}.png"
+        colour = (number * 15, 255 - number * 10, number * 53 % 255)
+        Image.new("RGB", (32, 32), colour).save(folder / "pictures" / name)
+        lines.append(f"{name},shade {number},{'artist' if number < 4 else 'others'}")
+    (folder / "pictures" / "captions.csv").write_text("\n".join(lines), encoding="utf-8")
+
+    sizes = ("--held-out", "4", "--calibration", "2", "--batch-size", "4", "--epochs", "1", "--forget", "owner:artist")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MUC_HOME", str(folder / "home"))
+        environment.chdir(folder)
+        result = muc("train", "--data", "pictures", "--name", "mine", *sizes, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["result"]["encoder"] == "mine"
+    return folder
+
+
+@pytest.fixture
+def original(trained: Path, workspace: Workspace) -> str:
+    """The name of an encoder trained for one epoch, in the test's own workspace."""
+    shutil.copytree(trained / "home" / "encoders" / "mine", workspace.home / "encoders" / "mine")
+    return "mine"
+
+
+FORGET = ("unlearn", "--method", "ac", "--forget", "owner:artist", "--batch-size", "8")
+
+
+@pytest.mark.slow
+def test_from_pictures_to_a_gap(original: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = muc(*FORGET, "--original", original, "--name", "less", "--epochs", "1", "--beta", "2")
+    assert result.exit_code == 0, result.stderr
+    assert "encoder less" in result.stdout
+    assert "muc matrices --before mine --after less --items owner:artist" in result.stderr
+
+    shown = json.loads(muc("encoders", "show", "less", "--json").stdout)
+    assert (shown["method"], shown["original"]) == ("ac", "mine")
+    assert (shown["settings"]["beta"], shown["settings"]["epochs"]) == (2.0, 1)
+    assert sorted(shown["data"]["split"]["forget"]) == ["0.png", "1.png", "2.png", "3.png"]
+    assert [entry["name"] for entry in json.loads(muc("encoders", "--json").stdout)] == ["mine", "less"]
+
+    # The data are found again from another folder.
+    monkeypatch.chdir(tmp_path)
+    compare = matrices(before="mine", after="less", items="forget", controls="held-out", out="gap.png")
+    result = muc(*compare, "--json")
+    assert result.exit_code == 0, result.stderr
+    comparison = Comparison.from_json(result.stdout)
+    assert sorted(comparison.ids) == ["0.png", "1.png", "2.png", "3.png"]
+    assert comparison.controls is not None
+    assert len(comparison.controls.ids) == 4
+    with Image.open("gap.png") as figure:
+        assert figure.format == "PNG"
+    assert comparison.finding in muc(*compare).stdout
+    assert muc(*matrices(before="mine", after="less", items="forget", out="gap.json")).exit_code == 0
+    assert Comparison.from_json(Path("gap.json").read_text(encoding="utf-8")).controls is None
+
+    assert "mine" in refused(*FORGET, "--original", "mine", "--name", "mine")
+    assert muc("encoders", "remove", "less", "--yes").exit_code == 0
+    assert "there is no encoder 'less'" in refused("encoders", "show", "less")
+
+
+@pytest.mark.slow
+def test_changed_pictures_are_noticed(original: str, trained: Path) -> None:
+    picture = trained / "pictures" / "5.png"
+    content = picture.read_bytes()
+    Image.new("RGB", (32, 32), "black").save(picture)
+    try:
+        compare = matrices(before=original, after=original, items="held-out")
+        assert "are not those that mine was trained on" in refused(*compare)
+    finally:
+        picture.write_bytes(content)
+
+
+@pytest.mark.slow
+def test_what_fails_in_the_worker_is_said_in_one_sentence(original: str) -> None:
+    sentence = refused(*FORGET[:3], "--forget", "train", "--original", original, "--name", "less")
+    assert sentence.splitlines()[-1].startswith("Error: the forget set is all 10 items trained on")
+
+
+@pytest.mark.slow
+def test_ctrl_c_cancels_the_job(original: str, workspace: Workspace) -> None:
+    command = [sys.executable, "-c", "from muc_core.cli import app; app()", *FORGET]
+    command += ["--original", original, "--name", "less", "--epochs", "10000"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    table = JobTable(workspace)
+    deadline = time.monotonic() + 120
+    while not any(job.kind == "unlearn" and job.step > 0 for job in table.jobs()):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    printed, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert printed == ""
+    assert "was cancelled" in said
+    assert "Traceback" not in said
+    assert table.jobs()[0].state == "cancelled"
 
 
 # progress

@@ -11,12 +11,14 @@ import os
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import streamlit as st
 from PIL import Image
 
+import muc_core.encoders.load  # noqa: F401  (registers the families)
 from muc_core.audit.alignment import diagonal_of, image_text_factors, view_factors
 from muc_core.comparison import Comparison, Mode, ModeChoice, OrderChoice, compare
 from muc_core.data.dataset import ImageTextDataset
@@ -26,6 +28,8 @@ from muc_core.data.sets import SetInfo, list_sets, load_dataset, resolve_items
 from muc_core.data.splits import DataSplit
 from muc_core.encoders.base import Encoder
 from muc_core.encoders.embed import embed_images, embed_texts, embed_views
+from muc_core.encoders.family import FAMILIES
+from muc_core.encoders.manifest import EncoderManifest
 from muc_core.errors import MucError
 from muc_core.jobs.tasks.embedding_map import EmbeddingMapSettings, MapItems, choose_items
 from muc_core.projection import JointProjection, joint_projection
@@ -246,11 +250,16 @@ class Changes:
 
 def changes(before: str, after: str) -> Changes:
     """Own similarity of all of the forget, retain and held-out items, before and after. Raises `MucError`."""
-    data = pair_data(before, after)
-    captions = all(encoder(name).has_text for name in (before, after)) and all(data.dataset.texts)
+    first, second = (workspace().encoder(name).manifest for name in (before, after))
+    return _changes(first, second, pair_data(before, after))
+
+
+def _changes(before: EncoderManifest, after: EncoderManifest, data: PairData) -> Changes:
+    captions = all(FAMILIES.get(manifest.family).has_text for manifest in (before, after)) and all(data.dataset.texts)
     mode: Mode = "image-text" if captions else "two-view"
     both = [
-        _own_similarity(encoder(name).digest, data.digest, mode, _name=name, _data=data) for name in (before, after)
+        _own_similarity(manifest.weights_digest, data.digest, mode, _name=manifest.name, _data=data)
+        for manifest in (before, after)
     ]
 
     def part(ids: tuple[str, ...]) -> SetChange | None:
@@ -264,10 +273,10 @@ def changes(before: str, after: str) -> Changes:
 
 @st.cache_data(show_spinner="Measuring all pictures ...", max_entries=64)
 def _own_similarity(
-    encoder_digest: str, data_digest: str, mode: Mode, *, _name: str, _data: PairData
+    weights_digest: str, data_digest: str, mode: Mode, *, _name: str, _data: PairData
 ) -> npt.NDArray[np.float64]:
     """Positive alignment of every item of the data `[n]`, kept in the workspace: it takes seconds."""
-    key = f"own-{hashlib.sha256('/'.join((encoder_digest, data_digest, mode)).encode()).hexdigest()[:32]}"
+    key = f"own-{hashlib.sha256('/'.join((weights_digest, data_digest, mode)).encode()).hexdigest()[:32]}"
     known = workspace().read_map(key)
     if known is not None and known["positive"].shape == (len(_data.dataset),):
         return known["positive"].astype(np.float64)
@@ -280,6 +289,46 @@ def _own_similarity(
     positive = diagonal_of(factors)
     workspace().write_map(key, {"positive": positive})
     return positive
+
+
+@dataclass(frozen=True)
+class Means:
+    """Mean own similarity over whole sets in one encoder, None for a set that does not exist."""
+
+    name: str
+    method: str | None
+    forget: float | None
+    retain: float
+    held_out: float | None
+
+    def distance(self, other: "Means") -> float:
+        """Mean absolute difference over the sets that both have."""
+        pairs = zip(
+            (self.forget, self.retain, self.held_out), (other.forget, other.retain, other.held_out), strict=True
+        )
+        differences = [abs(a - b) for a, b in pairs if a is not None and b is not None]
+        return sum(differences) / len(differences)
+
+
+def means_of_all(before: str, after: str) -> list[Means]:
+    """The original and every encoder made from it with the same data and split as `after`, in the order of the list.
+
+    Raises:
+        MucError: as `changes`.
+    """
+    data = pair_data(before, after)
+    manifests = {record.manifest.name: record.manifest for record in encoder_records()}
+    original, reference = manifests[before], manifests[after].data
+    means = [_means(original, _changes(original, manifests[after], data), "mean_before")]
+    for manifest in manifests.values():
+        if manifest.original == before and manifest.data is not None and manifest.data == reference:
+            means.append(_means(manifest, _changes(original, manifest, data), "mean_after"))
+    return means
+
+
+def _means(manifest: EncoderManifest, change: Changes, moment: Literal["mean_before", "mean_after"]) -> Means:
+    forget, held_out = (None if part is None else getattr(part, moment) for part in (change.forget, change.held_out))
+    return Means(manifest.name, manifest.method, forget, getattr(change.retain, moment), held_out)
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,4 @@ PAGES = (
 # The icon is a file of ours: one by name would be fetched from the network by the browser.
 st.set_page_config(page_title="MUC audit", page_icon=str(Path(__file__).with_name("icon.png")), layout="wide")
 keep_choices()
-folder = Path(__file__).parent / "app_pages"
-st.navigation(
-    [
-        st.Page(folder / f"{name}.py", title=title, icon=icon)
-        for name, title, icon in PAGES
-        if (folder / f"{name}.py").exists()
-    ]
-).run()
+st.navigation([st.Page(f"app_pages/{name}.py", title=title, icon=icon) for name, title, icon in PAGES]).run()

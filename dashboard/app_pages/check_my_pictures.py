@@ -3,10 +3,11 @@
 import streamlit as st
 
 from dashboard.charts import bars, heatmaps
-from dashboard.charts.style import CONFIG
+from dashboard.charts.style import CONFIG, two_decimals
 from dashboard.components.choices import Pair, pick_pair
-from dashboard.components.numbers import numbers_csv, numbers_table
+from dashboard.components.numbers import numbers_table
 from dashboard.components.page import errors_as_sentences, heading, is_dark
+from dashboard.components.tables import items_table
 from dashboard.components.uploads import MyPictures, my_pictures, plain
 from dashboard.services import compare_items, controls_for, pair_data
 from muc_core.comparison import Comparison
@@ -16,7 +17,7 @@ def show_result(pair: Pair, pictures: MyPictures) -> None:
     """What became of the pictures between the two encoders."""
     controls = controls_for(pictures.dataset, pair_data(pair.before, pair.after))
     comparison = compare_items(pair.before, pair.after, pictures.dataset, controls)
-    st.subheader(plain(comparison.finding), anchor=False)
+    st.subheader(_headline(comparison), anchor=False)
     for warning in comparison.warnings:
         st.info(plain(warning), icon=":material/info:")
     st.plotly_chart(
@@ -43,6 +44,24 @@ def show_result(pair: Pair, pictures: MyPictures) -> None:
     _downloads(comparison)
 
 
+def _headline(comparison: Comparison) -> str:
+    """The finding in everyday words; the figures say it in those of the method."""
+    means = {name: two_decimals(value) for name, value in comparison.means.items()}
+    before, after = means["items_before_positive"], means["items_after_positive"]
+    one = len(comparison.ids) == 1
+    whose = "Your picture is" if one else f"Your {len(comparison.ids)} pictures are"
+    partner = ("its caption" if one else "their captions") if comparison.mode == "image-text" else "changed copies"
+    if before == after:
+        found = f"{whose} as similar to {partner} as before: {after}."
+    else:
+        way = "less" if float(after) < float(before) else "more"
+        found = f"{whose} {way} similar to {partner} than before: {after} after, {before} before."
+    if comparison.controls is None:
+        return found
+    controls = f"{means['controls_after_positive']} after, {means['controls_before_positive']} before"
+    return f"{found} Pictures never trained on: {controls}."
+
+
 def _downloads(comparison: Comparison) -> None:
     left, right, _ = st.columns([1, 1, 2])
     left.download_button(
@@ -57,7 +76,7 @@ def _downloads(comparison: Comparison) -> None:
     )
     right.download_button(
         "Download CSV",
-        numbers_csv(comparison),
+        items_table(comparison).to_csv(index=False),
         "check-my-pictures.csv",
         "text/csv",
         icon=":material/download:",

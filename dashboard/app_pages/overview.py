@@ -8,7 +8,7 @@ from dashboard.charts.style import HUES, two_decimals
 from dashboard.components.choices import Pair, pick_pair
 from dashboard.components.page import errors_as_sentences, heading
 from dashboard.components.pictures import Shown, picture_strip
-from dashboard.services import Changes, PairData, SetChange, changes, pair_data, picture_url
+from dashboard.services import Changes, PairData, SetChange, changes, means_of_all, pair_data, picture_url
 
 DRAWN = 8
 
@@ -16,7 +16,7 @@ DRAWN = 8
 def show_pair(pair: Pair) -> None:
     """The demo in one picture: some of each set, and what happened to all of them."""
     found, data = changes(pair.before, pair.after), pair_data(pair.before, pair.after)
-    st.subheader(_finding(found), anchor=False)
+    st.markdown(f"#### {_finding(found)}")
     rows = (
         ("forget", "To be forgotten", "the encoder trained on them; their owner withdrew them", found.forget),
         ("retain", "Retained", "the encoder trained on them and should keep them", found.retain),
@@ -37,13 +37,60 @@ def show_pair(pair: Pair) -> None:
     )
 
 
+def show_methods(pair: Pair) -> None:
+    """All that was made from the original with the same forget set: what each forgot and what it cost."""
+    means = means_of_all(pair.before, pair.after)
+    retrained = next((row for row in means if row.method == "retrain"), None)
+    others = [row for row in means[1:] if row is not retrained]
+    nearest = min(others, key=retrained.distance) if retrained and others else None
+    notes = {means[0].name: "the original"}
+    if retrained:
+        notes[retrained.name] = "trained anew without the forget set: the yardstick"
+    if nearest:
+        notes[nearest.name] = "nearest to Retrain"
+    st.subheader("What each method forgot, and what it cost", anchor=False)
+    st.dataframe(
+        {
+            "Encoder": [row.name for row in means],
+            "To be forgotten": [row.forget for row in means],
+            "Retained": [row.retain for row in means],
+            "Never trained on": [row.held_out for row in means],
+            "Note": [notes.get(row.name, "") for row in means],
+        },
+        hide_index=True,
+        width="stretch",
+        column_config={
+            name: st.column_config.NumberColumn(name, format="%.2f")
+            for name in ("To be forgotten", "Retained", "Never trained on")
+        },
+    )
+    st.caption(
+        "How to read this: mean similarity over whole sets. Good unlearning brings the first number down to the third "
+        "and leaves the second where it was. Nearest to Retrain is the encoder whose three means differ least from "
+        "Retrain's on average."
+    )
+
+
+def next_steps() -> None:
+    """Where to go from here."""
+    st.subheader("Go on", anchor=False)
+    steps = (
+        ("check_my_pictures", "Check my pictures: your own pictures through both encoders"),
+        ("matrices", "Matrices: every picture against every caption"),
+        ("embedding_map", "Embedding map: where the pictures moved"),
+        ("unlearn", "Unlearn: make another encoder forget"),
+    )
+    for name, label in steps:
+        st.page_link(f"app_pages/{name}.py", label=label, icon=":material/arrow_forward:")
+
+
 def _finding(found: Changes) -> str:
-    parts = [f"the retained ones {_course(found.retain)}"]
-    if found.held_out is not None:
-        parts.append(f"those never trained on {_course(found.held_out)}")
+    partner = "their names" if found.mode == "image-text" else "changed copies of themselves"
+    retained = f"the retained pictures {_course(found.retain)}"
+    unseen = f" and those never trained on {_course(found.held_out)}" if found.held_out else ""
     if found.forget is None:
-        return f"Mean similarity: {' and '.join(parts)}."
-    return f"Pictures to be forgotten {_course(found.forget)} in mean similarity; {', '.join(parts)}."
+        return f"In mean similarity to {partner}, {retained}{unseen}."
+    return f"The pictures to be forgotten {_course(found.forget)} in mean similarity to {partner}; {retained}{unseen}."
 
 
 def _course(change: SetChange) -> str:
@@ -70,4 +117,7 @@ heading(
     "then were to be forgotten; this tool compares the encoder before and after, and shows what changed for whom.",
 )
 with errors_as_sentences():
-    show_pair(pick_pair())
+    pair = pick_pair()
+    show_pair(pair)
+    next_steps()
+    show_methods(pair)

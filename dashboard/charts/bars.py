@@ -1,13 +1,13 @@
 """Similarity before and after as bars, a picture a row, with the controls as a band behind and as dots below."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from dashboard.charts.style import HUES, axis, base_layout, ink, safe, shorten, title_height, two_decimals
+from muc_core.audit.alignment import Float64
 from muc_core.comparison import Comparison
 
 MOST_BARS = 24
@@ -45,51 +45,55 @@ def before_after_bars(comparison: Comparison, thumbnails: Sequence[str], *, dark
     title = _finding(comparison)
     rows, strip = _ROW * len(shown), _STRIP if controls is not None else 0
     top = title_height(title) + 56
-    figure = make_subplots(
-        rows=2 if strip else 1,
-        cols=1,
-        shared_xaxes=True,
-        row_heights=[rows, strip] if strip else [rows],
-        vertical_spacing=12 / (rows + strip),
-    )
-    _add_bars(figure, comparison, shown)
-    figure.update_layout(base_layout(title, dark, height=rows + strip + top + 64))
-    figure.update_layout(
-        margin={"t": top, "l": 220, "b": 64},
-        barmode="group",
-        bargap=0.34,
-        bargroupgap=0.12,
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "traceorder": "normal"},
-    )
-    low, high = _limits(comparison)
-    figure.update_xaxes(axis("", dark) | {"range": [low, high], "zeroline": True})
+    # Where the bars end and the strip begins, in shares of the height of the plot.
+    border = strip / (rows + strip)
+    layout = base_layout(title, dark, height=rows + strip + top + 64)
+    layout["margin"] = {"t": top, "r": 24, "l": 220, "b": 64}
+    names = {"tickfont": {"size": 13, "color": ink(dark).text}, "showgrid": False, "zeroline": False, "ticks": ""}
     partner = "its own caption" if comparison.mode == "image-text" else "its own changed copies"
-    figure.update_xaxes(
-        title={"text": f"similarity of a picture with {partner} (cosine; 1 = the same direction)"},
-        showticklabels=True,
-        row=2 if strip else 1,
-        col=1,
-    )
-    colours = ink(dark)
-    figure.update_yaxes(
-        {"tickfont": {"size": 13, "color": colours.text}, "showgrid": False, "zeroline": False, "fixedrange": True}
-    )
-    _name_rows(figure, comparison, shown, thumbnails)
+    similarity = axis(f"similarity of a picture with {partner} (cosine; 1 = the same direction)", dark)
+    layout |= {
+        "barmode": "group",
+        "bargap": 0.34,
+        "bargroupgap": 0.12,
+        "legend": layout["legend"] | {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"},
+        "xaxis": similarity | {"range": _limits(comparison), "anchor": "y2" if strip else "y"},
+        "yaxis": names
+        | {
+            "domain": [border, 1],
+            "range": [len(shown) - 0.5, -0.5],
+            "tickvals": list(range(len(shown))),
+            "ticktext": [safe(shorten(_name(comparison, place), 19)) for place in shown],
+            # Room for the thumbnails between the names and the bars.
+            "ticklabelstandoff": 52,
+            "fixedrange": True,
+        },
+        "images": [_image(thumbnails[place], row) for row, place in enumerate(shown)],
+    }
+    traces = _bars(comparison, shown)
     if controls is not None:
-        for scores, name, strength in ((controls.before, "before", 0.10), (controls.after, "after", 0.26)):
-            _add_band(figure, scores.positive, strength)
-            _add_strip(figure, scores.positive, name, controls.texts)
-        figure.update_yaxes(range=[1.6, -0.6], tickvals=[0, 1], row=2, col=1)
         count = len(controls.ids)
-        figure.update_yaxes(ticktext=[f"{count} controls, before", f"{count} controls, after"], row=2, col=1)
-    return figure
+        layout["yaxis2"] = names | {
+            "domain": [0, border],
+            "range": [1.6, -0.6],
+            "tickvals": [0, 1],
+            "ticktext": [f"{count} controls, before", f"{count} controls, after"],
+            "fixedrange": True,
+        }
+        layout["shapes"] = [
+            *_band_shapes(controls.before.positive, strength=0.12, dash="dot"),
+            *_band_shapes(controls.after.positive, strength=0.28, dash="solid"),
+        ]
+        traces.append(_dots(controls.before.positive, controls.texts, "before", place=0))
+        traces.append(_dots(controls.after.positive, controls.texts, "after", place=1))
+    return go.Figure(traces, layout)
 
 
 def _finding(comparison: Comparison) -> str:
     """How the pictures lie beside the controls after, in counts: no verdict."""
     lost = comparison.gap_per_item
     most = int(np.argmax(lost))
-    name = shorten(comparison.texts[most] or comparison.ids[most], 40)
+    name = shorten(_name(comparison, most), 40)
     change = (
         f"“{name}” lost most: {two_decimals(float(lost[most]))}" if lost[most] > 0 else "No picture lost similarity"
     )
@@ -114,105 +118,91 @@ def _chosen(comparison: Comparison) -> list[int]:
     return [int(place) for place in np.argsort(-comparison.gap_per_item, kind="stable")[:MOST_BARS]]
 
 
-def _add_bars(figure: go.Figure, comparison: Comparison, shown: list[int]) -> None:
+def _bars(comparison: Comparison, shown: list[int]) -> list[dict[str, Any]]:
     hue = HUES["uploads"]
     looks = (
-        ("before", comparison.before.items.positive, {"color": f"{hue}40", "line": {"color": hue, "width": 1.5}}),
-        ("after", comparison.after.items.positive, {"color": hue, "line": {"color": hue, "width": 1.5}}),
+        ("before", comparison.before.items.positive, f"{hue}40"),
+        ("after", comparison.after.items.positive, hue),
     )
-    names = [safe(comparison.texts[i] or comparison.ids[i]) for i in shown]
-    for name, values, marker in looks:
-        figure.add_trace(
-            go.Bar(
-                x=values[shown],
-                y=list(range(len(shown))),
-                orientation="h",
-                name=f"your pictures, {name}",
-                marker=marker,
-                text=[two_decimals(float(values[i])) for i in shown],
-                textposition="outside",
-                cliponaxis=False,
-                customdata=names,
-                hovertemplate=f"%{{customdata}}<br>{name} <b>%{{x:.2f}}</b><extra></extra>",
-            ),
-            row=1,
-            col=1,
-        )
+    return [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "x": values[shown],
+            "y": list(range(len(shown))),
+            "name": f"your pictures, {name}",
+            "marker": {"color": fill, "line": {"color": hue, "width": 1.5}},
+            "text": [two_decimals(float(values[place])) for place in shown],
+            "textposition": "outside",
+            "cliponaxis": False,
+            "customdata": [safe(_name(comparison, place)) for place in shown],
+            "hovertemplate": f"%{{customdata}}<br>{name} <b>%{{x:.2f}}</b><extra></extra>",
+        }
+        for name, values, fill in looks
+    ]
 
 
-def _name_rows(figure: go.Figure, comparison: Comparison, shown: list[int], thumbnails: Sequence[str]) -> None:
-    names = [shorten(comparison.texts[i] or comparison.ids[i], 19) for i in shown]
-    figure.update_yaxes(
-        range=[len(shown) - 0.5, -0.5],
-        tickvals=list(range(len(shown))),
-        ticktext=[safe(name) for name in names],
-        # Room for the thumbnails between the names and the bars.
-        ticklabelstandoff=52,
-        row=1,
-        col=1,
-    )
-    for row, place in enumerate(shown):
-        figure.add_layout_image(
-            source=thumbnails[place],
-            xref="paper",
-            yref="y",
-            x=-0.008,
-            y=row,
-            xanchor="right",
-            yanchor="middle",
-            sizex=0.2,
-            sizey=0.8,
-        )
+def _image(thumbnail: str, row: int) -> dict[str, Any]:
+    """A thumbnail left of the bars of a row."""
+    return {
+        "source": thumbnail,
+        "xref": "paper",
+        "yref": "y",
+        "x": -0.008,
+        "y": row,
+        "xanchor": "right",
+        "yanchor": "middle",
+        "sizex": 0.2,
+        "sizey": 0.8,
+    }
 
 
-def _add_band(figure: go.Figure, values: npt.NDArray[np.float64], strength: float) -> None:
+def _band_shapes(values: Float64, *, strength: float, dash: str) -> list[dict[str, Any]]:
+    """Mean ± SD as a band over the whole height, and the mean as a line."""
     low, high = _band(values)
-    for row in (1, 2):
-        figure.add_vrect(
-            x0=low, x1=high, fillcolor=HUES["controls"], opacity=strength, line_width=0, layer="below", row=row, col=1
-        )
-        figure.add_vline(
-            x=float(values.mean()),
-            line={"color": HUES["controls"], "width": 1.5, "dash": "dot" if strength < 0.2 else "solid"},
-            layer="below",
-            row=row,
-            col=1,
-        )
-
-
-def _add_strip(figure: go.Figure, values: npt.NDArray[np.float64], name: str, texts: Sequence[str | None]) -> None:
+    mean = float(values.mean())
+    whole = {"xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
     hue = HUES["controls"]
-    place = 0 if name == "before" else 1
-    # The height within a strip means nothing; it keeps the dots apart.
-    heights = place + np.random.default_rng(0).uniform(-0.28, 0.28, size=len(values))
-    solid = name == "after"
-    figure.add_trace(
-        go.Scatter(
-            x=values,
-            y=heights,
-            mode="markers",
-            name=f"controls, {name}",
-            marker={
-                "size": 6,
-                "color": hue if solid else "rgba(0,0,0,0)",
-                "line": {"color": hue, "width": 1},
-                "opacity": 0.8,
-            },
-            customdata=[safe(text or "") for text in texts],
-            hovertemplate=f"%{{customdata}} (control)<br>{name} <b>%{{x:.2f}}</b><extra></extra>",
-        ),
-        row=2,
-        col=1,
-    )
+    return [
+        whole | {"type": "rect", "x0": low, "x1": high, "fillcolor": hue, "opacity": strength, "line": {"width": 0}},
+        whole | {"type": "line", "x0": mean, "x1": mean, "line": {"color": hue, "width": 1.5, "dash": dash}},
+    ]
 
 
-def _band(values: npt.NDArray[np.float64]) -> tuple[float, float]:
+def _dots(values: Float64, texts: Sequence[str | None], name: str, *, place: int) -> dict[str, Any]:
+    """The controls in one encoder; hollow before, solid after."""
+    hue = HUES["controls"]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": values,
+        # The height within a strip means nothing; it keeps the dots apart.
+        "y": place + np.random.default_rng(0).uniform(-0.28, 0.28, size=len(values)),
+        "yaxis": "y2",
+        "name": f"controls, {name}",
+        "showlegend": False,
+        "marker": {
+            "size": 6,
+            "color": hue if name == "after" else "rgba(0,0,0,0)",
+            "line": {"color": hue, "width": 1},
+            "opacity": 0.8,
+        },
+        "customdata": [safe(text or "") for text in texts],
+        "hovertemplate": f"%{{customdata}} (control)<br>{name} <b>%{{x:.2f}}</b><extra></extra>",
+    }
+
+
+def _name(comparison: Comparison, place: int) -> str:
+    return comparison.texts[place] or comparison.ids[place]
+
+
+def _band(values: Float64) -> tuple[float, float]:
     """Mean - SD and mean + SD."""
     mean, spread = float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0
     return mean - spread, mean + spread
 
 
-def _limits(comparison: Comparison) -> tuple[float, float]:
+def _limits(comparison: Comparison) -> list[float]:
     """From zero, or the smallest number on screen, to a little beyond the largest, where its label stands."""
     parts = [comparison.before.items.positive, comparison.after.items.positive]
     if comparison.controls is not None:
@@ -220,4 +210,4 @@ def _limits(comparison: Comparison) -> tuple[float, float]:
     values = np.concatenate(parts)
     low, high = min(0.0, float(values.min())), max(0.1, float(values.max()))
     reach = high - low
-    return low - (0.06 * reach if low < 0 else 0.0), high + 0.08 * reach
+    return [low - (0.06 * reach if low < 0 else 0.0), high + 0.08 * reach]

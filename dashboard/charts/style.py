@@ -82,7 +82,8 @@ def base_layout(title: str, dark: bool, *, height: int = 420, wrap: int = 100) -
             "y": 1,
             "yref": "container",
             "yanchor": "top",
-            "pad": {"t": 6, "l": 4},
+            # Plotly puts the second line of a title where the first belongs.
+            "pad": {"t": 6 if len(lines) == 1 else 6 + round(_TITLE_SIZE * _LINE_HEIGHT), "l": 4},
         },
         "height": height,
         "margin": {"t": title_height(title, wrap=wrap) + 28, "r": 24, "b": 56, "l": 64},

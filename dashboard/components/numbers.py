@@ -1,9 +1,8 @@
-"""The numbers of a comparison as a table on the page and as a CSV file."""
+"""The numbers of a comparison as a table on the page, each beside its picture."""
 
 import pandas as pd
 import streamlit as st
 
-from muc_core.audit.summary import ItemScores
 from muc_core.comparison import Comparison
 
 
@@ -38,34 +37,4 @@ def numbers_table(comparison: Comparison, thumbnails: list[str]) -> None:
             "Place before": number("Place before", format="%.0f", help=place),
             "Place after": number("Place after", format="%.0f", help=place),
         },
-    )
-
-
-def numbers_csv(comparison: Comparison) -> str:
-    """One line an item and one a control, with full precision; `gap` = before - after, positive = lost."""
-    parts = [_lines("item", comparison.ids, comparison.texts, comparison.before.items, comparison.after.items)]
-    if comparison.controls is not None:
-        controls = comparison.controls
-        parts.append(_lines("control", controls.ids, controls.texts, controls.before, controls.after))
-    return pd.concat(parts).to_csv(index=False)
-
-
-def _lines(
-    kind: str, ids: tuple[str, ...], texts: tuple[str | None, ...], before: ItemScores, after: ItemScores
-) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "set": kind,
-            "id": ids,
-            "caption": texts,
-            "similarity_before": before.positive,
-            "similarity_after": after.positive,
-            "gap": before.positive - after.positive,
-            "negative_before": before.negative,
-            "negative_after": after.negative,
-            "margin_before": before.margin,
-            "margin_after": after.margin,
-            "rank_before": before.rank,
-            "rank_after": after.rank,
-        }
     )

@@ -27,7 +27,7 @@ class Shown:
 
 _STYLE = """
 <style>
-.muc-strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)); gap: 0.9rem 1rem; }
+.muc-strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(84px, 1fr)); gap: 0.9rem; }
 .muc-strip figure { margin: 0; min-width: 0; }
 .muc-strip img { width: 64px; height: 64px; border-radius: 6px; background: #fff; display: block;
   border: 1px solid rgba(128, 128, 128, 0.25); }

@@ -53,8 +53,8 @@ class MapData:
 
 def finding(data: MapData) -> str:
     """One sentence: how far each set moved on the map."""
-    told = [f"the {NAMES[group]} {percent(share)}" for group, share in data.moved().items()]
-    return f"Mean way, as a share of the map's diagonal: {', '.join(told)}"
+    ways = [f"of the {NAMES[group]} {percent(share)}" for group, share in data.moved().items()]
+    return f"Mean way on this map, in parts of its diagonal: {', '.join(ways)}"
 
 
 def comparison_sentence(data: MapData) -> str | None:
@@ -125,8 +125,8 @@ def embedding_map(data: MapData, *, dark: bool, lines: bool) -> alt.LayerChart:
         )
         layers.insert(0, ways)
     title = alt.TitleParams(
-        text=textwrap.wrap(finding(data), 100),
-        subtitle="○ before    ● after" + ("    — the way between" if lines else ""),
+        text=textwrap.wrap(finding(data), 84),
+        subtitle="○ before\u2003● after" + ("\u2003— the way between" if lines else ""),
         anchor="start",
         fontSize=17,
         fontWeight=600,
@@ -144,7 +144,7 @@ def embedding_map(data: MapData, *, dark: bool, lines: bool) -> alt.LayerChart:
             autosize=alt.AutoSizeParams(type="fit", contains="padding"),
         )
         .configure(font=FONT, background="transparent")
-        .configure_view(stroke=colours.rule)
+        .configure_view(stroke=None)
         .configure_axis(
             labels=False,
             ticks=False,

@@ -20,7 +20,7 @@ from muc_core.jobs.tasks.unlearn import run as unlearn
 from muc_core.progress import SILENT, Progress
 from muc_core.workspace import Workspace
 
-ORIGINAL = TrainJob(name="demo-clip", settings={"epochs": 60, "learning_rate": 2e-3, "checkpoints": 1})
+ORIGINAL = TrainJob(name="demo-clip", settings={"epochs": 40, "learning_rate": 2e-3, "checkpoints": 1})
 
 
 def _after(method: str, settings: dict[str, JsonValue]) -> UnlearnJob:
@@ -34,12 +34,12 @@ def _after(method: str, settings: dict[str, JsonValue]) -> UnlearnJob:
 
 
 UNLEARNED = (
-    _after("retrain", {"epochs": 60, "learning_rate": 2e-3}),
-    _after("ac", {}),
-    _after("finetune", {}),
-    _after("gradient-ascent", {}),
-    _after("neggrad", {}),
-    _after("l1", {}),
+    _after("retrain", {"epochs": 40, "learning_rate": 2e-3}),
+    _after("ac", {"epochs": 8, "learning_rate": 2e-3, "schedule": "cosine", "alpha": 0.0, "beta": 2.0, "gamma": 0.0}),
+    _after("finetune", {"epochs": 10, "learning_rate": 4e-3, "schedule": "cosine"}),
+    _after("gradient-ascent", {"epochs": 5, "learning_rate": 2e-4}),
+    _after("neggrad", {"epochs": 5, "learning_rate": 5e-4}),
+    _after("l1", {"epochs": 10, "learning_rate": 2e-3, "schedule": "cosine", "penalty": 1e-4}),
 )
 
 

@@ -10,6 +10,7 @@ beta means the same pressure at any size of the forget set.
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -22,7 +23,15 @@ from muc_core.unlearning.settings import TrainingSettings
 
 
 class ACSettings(TrainingSettings):
-    """The three strengths of AC, and training settings."""
+    """The three strengths of AC, and training settings whose defaults suit the demo's CLIP."""
+
+    epochs: int = Field(8, ge=1, le=10_000, description="Passes over all the data. More epochs change the encoder more.")
+    learning_rate: float = Field(
+        1e-3, gt=0, le=10, description="Size of one step. Higher forgets faster and harms the rest sooner."
+    )
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine", description="Whether the learning rate falls to zero along a cosine or stays as it is."
+    )
 
     alpha: float = Field(
         1.0,
@@ -31,7 +40,7 @@ class ACSettings(TrainingSettings):
         description="Negative calibration: pulls each forget picture towards another one's caption or view.",
     )
     beta: float = Field(
-        8.0,
+        2.0,
         ge=0,
         le=1000,
         description="Positive calibration: pushes each forget picture away from its own caption or view.",

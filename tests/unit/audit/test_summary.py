@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy.stats import rankdata
-from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from muc_core.audit import (
     AlignmentSummary,

@@ -25,7 +25,7 @@ from muc_core.unlearning.settings import TrainingSettings
 class ACSettings(TrainingSettings):
     """The three strengths of AC, and training settings whose defaults suit the demo's CLIP."""
 
-    epochs: int = Field(8, ge=1, le=10_000, description="Passes over all the data. More epochs change the encoder more.")
+    epochs: int = Field(8, ge=1, le=10_000, description="Passes over all the data. More of them change more.")
     learning_rate: float = Field(
         1e-3, gt=0, le=10, description="Size of one step. Higher forgets faster and harms the rest sooner."
     )

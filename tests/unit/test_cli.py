@@ -20,6 +20,7 @@ from muc_core.cli.progress import Bar
 from muc_core.cli.settings import validated
 from muc_core.comparison import Comparison
 from muc_core.errors import MucError
+from muc_core.jobs import launcher
 from muc_core.jobs.table import JobTable
 from muc_core.workspace import Workspace
 
@@ -391,13 +392,18 @@ def test_ctrl_c_cancels_the_job(original: str, workspace: Workspace) -> None:
     command += ["--original", original, "--name", "less", "--epochs", "10000"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     table = JobTable(workspace)
-    deadline = time.monotonic() + 120
-    while not any(job.kind == "unlearn" and job.step > 0 for job in table.jobs()):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    printed, said = process.communicate(timeout=30)
+    try:
+        deadline = time.monotonic() + 300
+        while not any(job.kind == "unlearn" and job.step > 0 for job in table.jobs()):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        printed, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        for job in table.active():
+            launcher.cancel(workspace, job.id)
     assert process.returncode == 130
     assert printed == ""
     assert "was cancelled" in said

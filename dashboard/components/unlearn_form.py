@@ -6,7 +6,7 @@ import streamlit as st
 from pydantic import JsonValue
 
 import muc_core.unlearning.methods  # noqa: F401  (registers them)
-from dashboard.components.settings_form import find_faults, settings_fields
+from dashboard.components.settings_form import find_faults, label, settings_fields
 from dashboard.components.uploads import plain
 from dashboard.services import PairData, encoder_records, pair_data, sets_of, workspace
 from muc_core.data.sets import resolve_ids
@@ -46,8 +46,9 @@ def unlearn_form() -> None:
         try:
             st.caption(_describe_plan(method, method_settings(method, given), split))
         except MucError as fault:
-            _show_fault(str(fault))
-            faults.append(_capitalised(str(fault)))
+            sentence = _with_labels(str(fault), method)
+            _show_fault(sentence)
+            faults.append(_capitalised(sentence))
     if st.button("Start unlearning", type="primary", icon=":material/play_arrow:", key="start unlearning"):
         if faults:
             st.error("Not started. " + plain(" ".join(faults)), icon=":material/error:")
@@ -208,3 +209,11 @@ def _show_fault(sentence: str) -> None:
 
 def _capitalised(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:].rstrip(".") + "."
+
+
+def _with_labels(sentence: str, method: Method[TrainingSettings]) -> str:
+    """The sentence with settings named as on the page: Batch size for batch_size."""
+    for name in method.settings.model_fields:
+        if "_" in name:
+            sentence = sentence.replace(name, label(name))
+    return sentence

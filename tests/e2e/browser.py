@@ -1,6 +1,8 @@
 """What the browser tests and the script that takes the README's pictures share: a server, a browser, and helpers."""
 
+import io
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -14,14 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from muc_core.data.demo import load_demo
 from muc_core.jobs import JobTable, cancel
 from muc_core.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
-START_WITHIN_S = 60.0
-PATIENCE_MS = 60_000
+START_WITHIN_S = 120.0
+PATIENCE_MS = 120_000
 """For what a page computes: the first comparison loads encoders and draws 1,600 pictures."""
 
 
@@ -164,15 +168,30 @@ def choose(page: Page, label: str, option: str) -> None:
     settle(page)
 
 
-def take_picture(page: Page, path: Path, *, tallest: int = 4000) -> None:
-    """A screenshot of the whole page, not only of what fits into the window."""
+def whole_page(page: Page, *, tallest: int = 4000) -> bytes:
+    """A screenshot as PNG of the whole page, not only of what fits into the window; at most `tallest` pixels high."""
     window = page.viewport_size
     assert window is not None
     height = page.get_by_test_id("stMain").evaluate("element => element.scrollHeight")
     page.set_viewport_size({"width": window["width"], "height": min(max(window["height"], height), tallest)})
     page.wait_for_timeout(700)  # charts are drawn anew
-    page.screenshot(path=path)
+    content = page.screenshot()
     page.set_viewport_size(window)
+    return content
+
+
+def own_drawings(count: int) -> list[dict[str, Any]]:
+    """The first drawings of the demo's artist as PNG files to upload, named for their captions."""
+    demo = load_demo()
+    chosen = [index for index, owner in enumerate(demo.owners) if owner == "artist"][:count]
+    pixels = demo.images(128, chosen).permute(0, 2, 3, 1).numpy()
+    files = []
+    for index, array in zip(chosen, pixels, strict=True):
+        content = io.BytesIO()
+        Image.fromarray(array).save(content, format="PNG")
+        name = re.sub(r"[^a-z0-9]+", "_", (demo.texts[index] or "").lower()).strip("_")
+        files.append({"name": f"{name}.png", "mimeType": "image/png", "buffer": content.getvalue()})
+    return files
 
 
 def job_card(page: Page, job_id: str) -> Locator:

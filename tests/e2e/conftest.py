@@ -42,7 +42,5 @@ def watched(page: Page) -> Iterator[Page]:
 
 @pytest.fixture
 def pictures_folder() -> Path:
-    """Where screenshots go, for whoever wants to see what the browser saw."""
-    folder = ROOT / "test-results"
-    folder.mkdir(exist_ok=True)
-    return folder
+    """Where screenshots go."""
+    return ROOT / "test-results"

@@ -1,6 +1,5 @@
 """The dashboard in a real browser: the main journey, wrong files in the dark, and a closed tab."""
 
-import io
 import json
 import re
 import subprocess
@@ -11,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from muc_core.data.demo import load_demo
 from muc_core.jobs import Job
 from muc_core.workspace import Workspace
 from tests.e2e.browser import (
@@ -25,10 +22,11 @@ from tests.e2e.browser import (
     environment,
     job_card,
     open_page,
+    own_drawings,
     set_number,
     settle,
-    take_picture,
     upload,
+    whole_page,
 )
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -36,18 +34,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 RUN_WITHIN_S = 300.0
 
 
-def drawings(count: int) -> list[dict[str, Any]]:
-    """The first drawings of the demo's artist as PNG files, named for their captions."""
-    demo = load_demo()
-    chosen = [index for index, owner in enumerate(demo.owners) if owner == "artist"][:count]
-    pixels = demo.images(128, chosen).permute(0, 2, 3, 1).numpy()
-    files = []
-    for index, array in zip(chosen, pixels, strict=True):
-        content = io.BytesIO()
-        Image.fromarray(array).save(content, format="PNG")
-        name = re.sub(r"[^a-z0-9]+", "_", (demo.texts[index] or "").lower()).strip("_")
-        files.append({"name": f"{name}.png", "mimeType": "image/png", "buffer": content.getvalue()})
-    return files
+def keep(page: Page, path: Path) -> None:
+    """Write a screenshot for whoever wants to see what the browser saw."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(whole_page(page))
 
 
 def wait_for(server: Server, wanted: Callable[[Job], bool]) -> Job:
@@ -86,7 +76,7 @@ def test_from_the_demo_to_an_own_unlearned_encoder(server: Server, watched: Page
     def picture(name: str) -> None:
         nonlocal step
         step += 1
-        take_picture(page, pictures_folder / f"journey-{step:02}-{name}.png")
+        keep(page, pictures_folder / f"journey-{step:02}-{name}.png")
 
     page.goto(server.url)
     settle(page)
@@ -99,7 +89,7 @@ def test_from_the_demo_to_an_own_unlearned_encoder(server: Server, watched: Page
     picture("matrices-of-the-demo")
 
     open_page(page, "Check my pictures")
-    uploads = drawings(3)
+    uploads = own_drawings(3)
     upload(page, uploads)
     expect_gap_matrix(page)
     bars = page.locator(".js-plotly-plot").first
@@ -172,11 +162,11 @@ def test_wrong_files_are_named_and_the_others_go_on_in_the_dark(
     settle(page)
     expect(page.get_by_test_id("stApp")).to_have_css("background-color", "rgb(20, 22, 28)")
     open_page(page, "Check my pictures")
-    broken = drawings(1)[0]["buffer"][:300]
+    broken = own_drawings(1)[0]["buffer"][:300]
     upload(
         page,
         [
-            *drawings(2),
+            *own_drawings(2),
             {"name": "letter.png", "mimeType": "image/png", "buffer": b"Dear artist, this is a letter."},
             {"name": "half.png", "mimeType": "image/png", "buffer": broken},
         ],
@@ -185,7 +175,7 @@ def test_wrong_files_are_named_and_the_others_go_on_in_the_dark(
     for name in ("letter.png", "half.png"):
         expect(page.get_by_role("listitem").filter(has_text=name)).to_be_visible()
     expect_gap_matrix(page)
-    take_picture(page, pictures_folder / "dark-wrong-files.png")
+    keep(page, pictures_folder / "dark-wrong-files.png")
     page.context.close()
     assert not watch.problems, "\n".join(watch.problems)
 
@@ -213,5 +203,5 @@ def test_a_job_goes_on_when_its_tab_is_closed(server: Server, watched: Page, pic
     card = job_card(again, ended.id)
     expect(card.get_by_text("done", exact=True)).to_be_visible()
     expect(card.get_by_role("button", name="Use it as After")).to_be_visible()
-    take_picture(again, pictures_folder / "closed-tab.png")
+    keep(again, pictures_folder / "closed-tab.png")
     assert not watch.problems, "\n".join(watch.problems)

@@ -1,0 +1,115 @@
+"""Takes the README's pictures: every page, light and dark, 1280 wide, into assets/screenshots/PAGE-THEME.png.
+
+python -m tests.e2e.screenshots [--out FOLDER]
+"""
+
+import argparse
+import io
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from tests.e2e.browser import (
+    PATIENCE_MS,
+    ROOT,
+    Server,
+    job_card,
+    launch_arguments,
+    open_page,
+    own_drawings,
+    serve,
+    set_number,
+    settle,
+    upload,
+    whole_page,
+)
+
+THEMES = ("light", "dark")
+TALLEST = 1800
+COLOURS = 192
+
+
+def overview(page: Page, server: Server) -> None:
+    page.get_by_text("To be forgotten").first.wait_for()
+
+
+def check_my_pictures(page: Page, server: Server) -> None:
+    upload(page, own_drawings(3))
+    page.locator(".js-plotly-plot").nth(1).wait_for()
+
+
+def matrices(page: Page, server: Server) -> None:
+    page.locator(".js-plotly-plot").first.wait_for()
+
+
+def embedding_map(page: Page, server: Server) -> None:
+    """The UMAP; the second theme finds it computed."""
+    page.get_by_test_id("stRadio").get_by_text("UMAP").click()
+    settle(page)
+    compute = page.get_by_role("button", name="Compute UMAP")
+    if compute.count():
+        compute.click()
+        settle(page)
+        page.get_by_text("has not been computed yet").wait_for(state="hidden", timeout=5 * PATIENCE_MS)
+
+
+def unlearn(page: Page, server: Server) -> None:
+    """A run half-way, the same one in both themes."""
+    if not server.jobs.active():
+        set_number(page, "Epochs", 30)
+        page.get_by_role("button", name="Start unlearning").click()
+    while not (running := server.jobs.active()) or running[0].step < 40:
+        time.sleep(0.5)
+    job_card(page, running[0].id).locator(".js-plotly-plot").wait_for()
+
+
+PAGES: dict[str, tuple[str, Callable[[Page, Server], None]]] = {
+    "overview": ("Overview", overview),
+    "check-my-pictures": ("Check my pictures", check_my_pictures),
+    "matrices": ("Matrices", matrices),
+    "embedding-map": ("Embedding map", embedding_map),
+    "unlearn": ("Unlearn", unlearn),
+}
+
+
+def save(content: bytes, path: Path) -> None:
+    """A PNG with a palette: a third of the size, and no difference that one sees."""
+    image = Image.open(io.BytesIO(content)).convert("RGB")
+    image.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(f"{path.name}: {image.width} x {image.height}, {path.stat().st_size / 1024:.0f} kB")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.e2e.screenshots", description="Take the README's pictures.")
+    parser.add_argument("--out", type=Path, default=ROOT / "assets" / "screenshots", help="folder for the pictures")
+    out: Path = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serve(Path(folder) / "home", Path(folder) / "server.log") as server,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(**launch_arguments())
+        for name, (title, prepare) in PAGES.items():
+            for theme in THEMES:
+                context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=theme)  # type: ignore[arg-type]
+                page = context.new_page()
+                page.set_default_timeout(PATIENCE_MS)
+                page.goto(server.url)
+                settle(page)
+                open_page(page, title)
+                prepare(page, server)
+                settle(page)
+                save(whole_page(page, tallest=TALLEST), out / f"{name}-{theme}.png")
+                context.close()
+        browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

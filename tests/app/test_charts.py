@@ -125,7 +125,7 @@ class TestHeatmaps:
 
     def test_limits_are_rounded_outwards_and_have_a_width(self) -> None:
         assert similarity_limits(np.array([[-0.31]]), np.array([[0.81]])) == (-0.4, 0.9)
-        assert similarity_limits(np.array([[0.2]]), np.array([[0.2]])) == (0.2, pytest.approx(0.3))
+        assert similarity_limits(np.array([[0.2]]), np.array([[0.2]])) == pytest.approx((0.2, 0.3))
         assert gap_limit(np.array([[-0.42, 0.1]])) == 0.5
         assert gap_limit(np.zeros((2, 2))) == 0.1
 

@@ -61,7 +61,7 @@ def test_distance_is_over_the_sets_that_both_have() -> None:
 
 def test_a_caption_cannot_become_markup(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
-    monkeypatch.setattr(pictures.st, "html", drawn.append)
+    monkeypatch.setattr("streamlit.html", drawn.append)
     pictures.picture_strip([Shown("data:,", '<script>"x"', 0.5, -0.25)], HUES["forget"])
     assert "<script>" not in drawn[0]
     assert "&lt;script&gt;&quot;x&quot;" in drawn[0]

@@ -96,9 +96,10 @@ def _choose_forget(data: PairData) -> tuple[str, DataSplit | None]:
     wish = set(data.split.forget)
     alike = [spec for spec in specs if counts[spec] == len(wish)]
     first = next((spec for spec in alike if set(resolve_ids(spec, data.dataset, data.split)) == wish), None)
+    typed = st.session_state.get("unlearn forget")
     spec = st.selectbox(
         "Forget set",
-        specs,
+        specs if typed in (None, *specs) else [*specs, typed],
         index=specs.index(first) if first else 0,
         format_func=lambda spec: f"{spec} ({counts[spec]:,} pictures)" if spec in counts else spec,
         key="unlearn forget",

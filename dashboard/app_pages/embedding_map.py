@@ -98,11 +98,14 @@ with errors_as_sentences():
     settings = settings_for(pair, pair_data(pair.before, pair.after))
     quick = quick_map(settings)
     umap = computed(settings, quick.items)
+    if METHOD not in st.session_state:
+        st.session_state[METHOD] = "pca" if umap is None else "umap"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         method = st.radio("Map", list(METHODS), format_func=METHODS.__getitem__, key=METHOD, horizontal=True)
         lines = st.toggle("Show the way of each picture", value=True, key="map_lines")
-    if method == "umap" and umap is None:
-        st.caption("The UMAP of this pair has not been computed yet; below is the PCA until it is there.")
+    if umap is None:
+        if method == "umap":
+            st.caption("The UMAP of this pair has not been computed yet; below is the PCA until it is there.")
         offer_umap(settings)
     dataset = quick.items.dataset
     shown = MapData(

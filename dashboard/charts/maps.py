@@ -16,7 +16,7 @@ from muc_core.projection import JointProjection
 HOW_TO_READ = (
     "How to read this: each picture is a hollow point where the encoder before put it, a solid one where the encoder "
     "after did; points close together are alike to it. Point at one to see its picture, click a set in the legend to "
-    "see it alone."
+    "see it alone. Captions are not on the map: what pictures lost with theirs is on the page Matrices."
 )
 
 NAMES = {"forget": "forget set", "retain": "retain set", "held-out": "held-out set"}

@@ -1,0 +1,53 @@
+"""What only a real browser shows: a click on a cell reaches the page, and a picture appears at its point."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.browser import PATIENCE_MS, Server, open_page, settle
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_click_on_a_cell_of_the_gap_shows_the_pair(server: Server, watched: Page) -> None:
+    page = watched
+    page.goto(server.url)
+    settle(page)
+    open_page(page, "Matrices")
+    panel = page.locator(".js-plotly-plot .nsewdrag").nth(2)
+    expect(panel).to_be_visible(timeout=PATIENCE_MS)
+    row, column = (page.get_by_role("combobox", name=name) for name in ("Row", "Column"))
+    expect(row).to_have_value(column.input_value())
+    panel.scroll_into_view_if_needed()
+    box = panel.bounding_box()
+    assert box is not None
+    # Cell (20, 40) of 60 x 60, far from the diagonal.
+    x, y = box["x"] + box["width"] * 40.5 / 60, box["y"] + box["height"] * 20.5 / 60
+    page.mouse.move(x - 2, y)
+    page.mouse.move(x, y)
+    label = page.locator(".js-plotly-plot .hoverlayer")
+    expect(label).to_contain_text("before minus after")
+    page.mouse.click(x, y)
+    settle(page)
+    expect(row).not_to_have_value(column.input_value())
+    expect(page.get_by_text("the caption of another picture")).to_be_visible()
+    expect(page.get_by_text(f"picture of “{row.input_value()}”")).to_be_visible()
+
+
+def test_a_point_of_the_map_shows_its_picture(server: Server, watched: Page) -> None:
+    page = watched
+    page.goto(server.url)
+    settle(page)
+    open_page(page, "Embedding map")
+    chart = page.locator(".vega-embed canvas, .vega-embed svg").first
+    expect(chart).to_be_visible(timeout=PATIENCE_MS)
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    assert box is not None
+    picture = page.locator('#vg-tooltip-element.visible img[src^="data:image/webp"]')
+    for step in range(40):
+        page.mouse.move(box["x"] + box["width"] * (0.3 + step / 100), box["y"] + box["height"] * 0.6)
+        page.wait_for_timeout(50)
+        if picture.count():
+            break
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.naturalWidth") == 48

@@ -88,8 +88,8 @@ def _downloads(comparison: Comparison) -> None:
 
 heading(
     "Check my pictures",
-    "Upload pictures and see how similar each is to its caption before and after unlearning, beside pictures that the "
-    "encoders were never trained on.",
+    "Upload pictures and see how similar each is to its caption before and after unlearning, beside pictures never "
+    "trained on.",
 )
 with errors_as_sentences():
     pair = pick_pair()

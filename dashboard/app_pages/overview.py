@@ -45,7 +45,7 @@ def show_methods(pair: Pair) -> None:
     nearest = min(others, key=retrained.distance) if retrained and others else None
     notes = {means[0].name: "the original"}
     if retrained:
-        notes[retrained.name] = "trained anew without the forget set: the yardstick"
+        notes[retrained.name] = "the yardstick"
     if nearest:
         notes[nearest.name] = "nearest to Retrain"
     st.subheader("What each method forgot, and what it cost", anchor=False)
@@ -66,8 +66,8 @@ def show_methods(pair: Pair) -> None:
     )
     st.caption(
         "How to read this: mean similarity over whole sets. Good unlearning brings the first number down to the third "
-        "and leaves the second where it was. Nearest to Retrain is the encoder whose three means differ least from "
-        "Retrain's on average."
+        "and leaves the second where it was. The yardstick is Retrain, trained anew without the forget set; nearest to "
+        "it is the encoder whose three means differ least from its on average."
     )
 
 

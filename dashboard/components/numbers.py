@@ -10,12 +10,14 @@ def numbers_table(comparison: Comparison, thumbnails: list[str]) -> None:
     """One row an item; `thumbnails` are data URLs in the order of the items."""
     partner = "Caption" if comparison.mode == "image-text" else "Other copies"
     pool = len(comparison.ids) + (len(comparison.controls.ids) if comparison.controls else 0)
+    before, after = comparison.before.items.positive, comparison.after.items.positive
     rows = {
         "Picture": thumbnails,
         "Name": [text or name for name, text in zip(comparison.ids, comparison.texts, strict=True)],
-        "Before": comparison.before.items.positive,
-        "After": comparison.after.items.positive,
-        "Lost": comparison.gap_per_item,
+        "Before": before,
+        "After": after,
+        # Of the printed numbers: a loss that seems a cent off would look like a mistake.
+        "Lost": before.round(2) - after.round(2),
         "Place before": comparison.before.items.rank,
         "Place after": comparison.after.items.rank,
     }

@@ -168,7 +168,7 @@ def test_the_title_of_the_bars_counts_pictures_beside_the_controls(comparison: C
     values = comparison.controls.after.positive
     low, high = values.mean() - values.std(ddof=1), values.mean() + values.std(ddof=1)
     within = sum(low <= value <= high for value in comparison.after.items.positive)
-    assert f"{within} of 3 pictures" in title
+    assert f"{within} of 3 within" in title
 
 
 @pytest.mark.parametrize("text", ["a*b_c", "[x](http://y)", ":red[z]", "$1$ <b>", "`code`", "#1 ~2~"])

@@ -28,6 +28,8 @@ START_WITHIN_S = 120.0
 PATIENCE_MS = 120_000
 """For what a page computes: the first comparison loads encoders and draws 1,600 pictures."""
 
+expect.set_options(timeout=PATIENCE_MS)
+
 
 @dataclass(frozen=True)
 class Server:

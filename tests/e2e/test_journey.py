@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from muc_core.jobs import Job
 from muc_core.workspace import Workspace
 from tests.e2e.browser import (
-    PATIENCE_MS,
     Server,
     Watch,
     choose,
@@ -51,10 +50,15 @@ def wait_for(server: Server, wanted: Callable[[Job], bool]) -> Job:
         time.sleep(0.3)
 
 
+def expect_state(card: Locator, state: str) -> None:
+    """The badge of a job, whose icon counts as text, too, ends with its state."""
+    expect(card.locator("p").first).to_have_text(re.compile(rf"\b{state}$"))
+
+
 def expect_gap_matrix(page: Page) -> None:
     """Three heatmaps, the last one that of the gap, are drawn."""
     chart = page.locator(".js-plotly-plot").filter(has_text=re.compile("Gap:"))
-    expect(chart).to_be_visible(timeout=PATIENCE_MS)
+    expect(chart).to_be_visible()
     for name in ("Before:", "After:"):
         expect(chart).to_contain_text(name)
 
@@ -81,7 +85,7 @@ def test_from_the_demo_to_an_own_unlearned_encoder(server: Server, watched: Page
     page.goto(server.url)
     settle(page)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
-    expect(page.get_by_text("To be forgotten").first).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("To be forgotten").first).to_be_visible()
     picture("overview")
 
     open_page(page, "Matrices")
@@ -105,12 +109,12 @@ def test_from_the_demo_to_an_own_unlearned_encoder(server: Server, watched: Page
     assert len(server.jobs.jobs()) == 1
     assert first.settings["name"] == page.get_by_label("Name of the new encoder", exact=True).input_value()
     card = job_card(page, first.id)
-    expect(card.get_by_text("running", exact=True)).to_be_visible()
+    expect_state(card, "running")
     expect(card.get_by_text(re.compile(r"step \d+ of \d+"))).to_be_visible()
     expect(card.locator(".js-plotly-plot")).to_contain_text("The loss")
     picture("running")
     card.get_by_role("button", name="Cancel").click()
-    expect(card.get_by_text("cancelled", exact=True)).to_be_visible(timeout=10_000)
+    expect_state(card, "cancelled")
     assert server.jobs.job(first.id).state == "cancelled"
     picture("cancelled")
 
@@ -119,7 +123,7 @@ def test_from_the_demo_to_an_own_unlearned_encoder(server: Server, watched: Page
     second = wait_for(server, lambda job: job.id != first.id and not job.active)
     assert second.state == "done", second.error
     card = job_card(page, second.id)
-    expect(card.get_by_text("done", exact=True)).to_be_visible()
+    expect_state(card, "done")
     card.get_by_role("button", name="Use it as After").click()
     name = str(second.result["encoder"])
     expect(card.get_by_text(f"{name} is now After on every page")).to_be_visible()
@@ -201,7 +205,7 @@ def test_a_job_goes_on_when_its_tab_is_closed(server: Server, watched: Page, pic
     settle(again)
     open_page(again, "Unlearn")
     card = job_card(again, ended.id)
-    expect(card.get_by_text("done", exact=True)).to_be_visible()
+    expect_state(card, "done")
     expect(card.get_by_role("button", name="Use it as After")).to_be_visible()
     keep(again, pictures_folder / "closed-tab.png")
     assert not watch.problems, "\n".join(watch.problems)

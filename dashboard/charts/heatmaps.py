@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from dashboard.charts.style import base_layout, ink, safe, shorten, title_height, two_decimals
 from muc_core.audit.picture import AlignmentPicture
@@ -33,7 +32,7 @@ HOW_TO_READ_VIEWS = (
 )
 
 _MOST_NAMES = 16
-_PANELS = ("Before", "After", "Gap")
+_SPACE = 0.045
 
 
 def how_to_read(comparison: Comparison) -> str:
@@ -49,30 +48,24 @@ def alignment_heatmaps(comparison: Comparison, *, dark: bool, chosen: tuple[str,
         dark: whether the page's theme is dark.
         chosen: ids of a row and a column, whose cell is outlined in all three.
     """
-    figure = make_subplots(rows=1, cols=3, horizontal_spacing=0.045, subplot_titles=_titles(comparison))
     pictures = (comparison.before.picture, comparison.after.picture, comparison.gap)
-    for column, (name, picture) in enumerate(zip(_PANELS, pictures, strict=True), start=1):
-        axis = "coloraxis2" if name == "Gap" else "coloraxis"
-        _add_matrix(figure, comparison, picture, name, axis, column=column)
-    if chosen is not None:
-        _outline(figure, comparison.before.picture, chosen, dark, columns=(1, 2, 3))
-    _lay_out(figure, comparison, dark, columns=(1, 2, 3), wrap=105, height=440)
-    figure.update_layout(
-        coloraxis=_similarity_axis(comparison, dark, x=0.325, length=0.6),
-        coloraxis2=_gap_axis(comparison, dark, x=0.848, length=0.28),
-    )
-    return figure
+    width = (1 - 2 * _SPACE) / 3
+    panels = [
+        _Panel(number, picture, title, (number * (width + _SPACE), number * (width + _SPACE) + width), number == 2)
+        for number, (picture, title) in enumerate(zip(pictures, _titles(comparison), strict=True))
+    ]
+    scales = {
+        "coloraxis": _similarity_axis(comparison, dark, x=0.325, length=0.6),
+        "coloraxis2": _gap_axis(comparison, dark, x=0.848, length=0.28),
+    }
+    return _draw(comparison, panels, scales, chosen, dark, wrap=105, height=440)
 
 
 def gap_heatmap(comparison: Comparison, *, dark: bool, chosen: tuple[str, str] | None = None) -> go.Figure:
     """The AGM alone; arguments as `alignment_heatmaps`."""
-    figure = make_subplots(rows=1, cols=1, subplot_titles=_titles(comparison)[2:])
-    _add_matrix(figure, comparison, comparison.gap, "Gap", "coloraxis2", column=1)
-    if chosen is not None:
-        _outline(figure, comparison.gap, chosen, dark, columns=(1,))
-    _lay_out(figure, comparison, dark, columns=(1,), wrap=52, height=540)
-    figure.update_layout(coloraxis2=_gap_axis(comparison, dark, x=0.5, length=0.9))
-    return figure
+    panels = [_Panel(0, comparison.gap, _titles(comparison)[2], (0, 1), True)]
+    scales = {"coloraxis2": _gap_axis(comparison, dark, x=0.5, length=0.9)}
+    return _draw(comparison, panels, scales, chosen, dark, wrap=52, height=540)
 
 
 @dataclass(frozen=True)
@@ -94,17 +87,49 @@ def cell_of(comparison: Comparison, row: str, column: str) -> Cell:
     return Cell(row, column, before, after, before - after)
 
 
-def _add_matrix(
-    figure: go.Figure, comparison: Comparison, picture: AlignmentPicture, name: str, axis: str, *, column: int
-) -> None:
+@dataclass(frozen=True)
+class _Panel:
+    """One matrix of a figure: its place from the left, what it shows, its title, and the width it takes in [0, 1]."""
+
+    number: int
+    picture: AlignmentPicture
+    title: str
+    domain: tuple[float, float]
+    is_gap: bool
+
+    def axis(self, name: str) -> str:
+        """Plotly's name of an axis of this panel: x, x2, ..., or xaxis, xaxis2, ..."""
+        return name if self.number == 0 else f"{name}{self.number + 1}"
+
+
+def _draw(
+    comparison: Comparison,
+    panels: list[_Panel],
+    scales: dict[str, Any],
+    chosen: tuple[str, str] | None,
+    dark: bool,
+    *,
+    wrap: int,
+    height: int,
+) -> go.Figure:
+    # The figure is made of one description: each later change to it would be checked again, for half of the time a page
+    # may take.
+    layout = base_layout(comparison.finding, dark, height=height, wrap=wrap) | scales
+    named = len(comparison.before.picture.ids) <= _MOST_NAMES and comparison.before.picture.kind != "pooled"
+    above = title_height(comparison.finding, wrap=wrap) + 44
+    layout["margin"] = {"t": above, "r": 12, "b": 88, "l": 110 if named else 34}
+    layout["annotations"] = [_panel_title(panel, dark) for panel in panels]
+    layout["shapes"] = [shape for panel in panels for shape in _outline(panel, chosen)]
+    for panel in panels:
+        layout |= _axes(panel, comparison, dark, named=named and panel.number == 0)
+    return go.Figure({"data": [trace for panel in panels for trace in _matrix(panel, comparison)], "layout": layout})
+
+
+def _matrix(panel: _Panel, comparison: Comparison) -> list[dict[str, Any]]:
+    picture = panel.picture
     k = len(picture.ids)
-    figure.add_trace(
-        go.Heatmap(z=np.round(picture.matrix, 4), coloraxis=axis, name=name, hoverinfo="skip", xgap=0, ygap=0),
-        row=1,
-        col=column,
-    )
     names = [safe(shorten(caption, 28)) for caption in _captions(comparison, picture)]
-    what = "similarity" if name != "Gap" else "before minus after"
+    what = "before minus after" if panel.is_gap else "similarity"
     rows, columns = (places.ravel() for places in np.indices((k, k)))
     cells = list(zip(rows.tolist(), columns.tolist(), picture.matrix.ravel().tolist(), strict=True))
     # Plotly checks the entries of lists one by one, which takes most of a second here; arrays it takes as they are.
@@ -113,106 +138,97 @@ def _add_matrix(
     labels = np.array(
         [f"{names[i]} × {names[j]}<br>{what} <b>{two_decimals(value)}</b>" for i, j, value in cells], dtype=object
     )
-    figure.add_trace(
-        go.Scatter(
-            x=columns,
-            y=rows,
-            mode="markers",
-            marker={"symbol": "square", "size": max(4, 270 / k), "opacity": 0, "color": "#888888"},
-            selected={"marker": {"opacity": 0}},
-            unselected={"marker": {"opacity": 0}},
-            customdata=customdata,
-            text=labels,
-            hovertemplate="%{text}<extra></extra>",
-            name=name,
-            showlegend=False,
-        ),
-        row=1,
-        col=column,
-    )
-
-
-def _outline(
-    figure: go.Figure, picture: AlignmentPicture, chosen: tuple[str, str], dark: bool, *, columns: tuple[int, ...]
-) -> None:
-    if not set(chosen) <= set(picture.ids):
-        return
-    row, column = (picture.ids.index(item_id) for item_id in chosen)
-    # Two lines, dark around light, stand out on every colour.
-    reach = 0.5 + 0.006 * len(picture.ids)
-    for width, colour in ((5, "#000000"), (2, "#ffffff")):
-        for panel in columns:
-            figure.add_shape(
-                type="rect",
-                x0=column - reach,
-                x1=column + reach,
-                y0=row - reach,
-                y1=row + reach,
-                line={"width": width, "color": colour},
-                row=1,
-                col=panel,
-            )
-
-
-def _lay_out(
-    figure: go.Figure, comparison: Comparison, dark: bool, *, columns: tuple[int, ...], wrap: int, height: int
-) -> None:
-    colours = ink(dark)
-    layout = base_layout(comparison.finding, dark, height=height, wrap=wrap)
-    named = len(comparison.before.picture.ids) <= _MOST_NAMES and comparison.before.picture.kind != "pooled"
-    layout["margin"] = {
-        "t": title_height(comparison.finding, wrap=wrap) + 44,
-        "r": 12,
-        "b": 88,
-        "l": 110 if named else 34,
+    common = {"xaxis": panel.axis("x"), "yaxis": panel.axis("y"), "name": panel.title.partition(":")[0]}
+    heatmap = {
+        "type": "heatmap",
+        "z": np.round(picture.matrix, 4),
+        "coloraxis": "coloraxis2" if panel.is_gap else "coloraxis",
+        "hoverinfo": "skip",
     }
-    # Subplot titles are annotations of the figure, which exist by now.
-    figure.update_annotations(font={"size": 15, "color": colours.text})
-    figure.update_layout(layout)
-    k = len(comparison.before.picture.ids)
+    markers = {
+        "type": "scatter",
+        "x": columns,
+        "y": rows,
+        "mode": "markers",
+        "marker": {"symbol": "square", "size": max(4, 270 / k), "opacity": 0, "color": "#888888"},
+        "selected": {"marker": {"opacity": 0}},
+        "unselected": {"marker": {"opacity": 0}},
+        "customdata": customdata,
+        "text": labels,
+        "hovertemplate": "%{text}<extra></extra>",
+        "showlegend": False,
+    }
+    return [heatmap | common, markers | common]
+
+
+def _outline(panel: _Panel, chosen: tuple[str, str] | None) -> list[dict[str, Any]]:
+    """Two lines, light on dark, which stand out on every colour."""
+    ids = panel.picture.ids
+    if chosen is None or not set(chosen) <= set(ids):
+        return []
+    row, column = (ids.index(item_id) for item_id in chosen)
+    reach = 0.5 + 0.006 * len(ids)
+    place = {
+        "type": "rect",
+        "xref": panel.axis("x"),
+        "yref": panel.axis("y"),
+        "x0": column - reach,
+        "x1": column + reach,
+        "y0": row - reach,
+        "y1": row + reach,
+    }
+    return [place | {"line": {"width": width, "color": colour}} for width, colour in ((5, "#000000"), (2, "#ffffff"))]
+
+
+def _panel_title(panel: _Panel, dark: bool) -> dict[str, Any]:
+    return {
+        "text": panel.title,
+        "x": sum(panel.domain) / 2,
+        "xref": "paper",
+        "xanchor": "center",
+        "y": 1,
+        "yref": "paper",
+        "yanchor": "bottom",
+        "showarrow": False,
+        "font": {"size": 15, "color": ink(dark).text},
+    }
+
+
+def _axes(panel: _Panel, comparison: Comparison, dark: bool, *, named: bool) -> dict[str, Any]:
+    colours = ink(dark)
+    k = len(panel.picture.ids)
     partner = "captions" if comparison.mode == "image-text" else "pictures, other copies"
-    for panel in columns:
-        figure.update_xaxes(
-            title={
-                "text": f"{partner}, in the order of the rows",
-                "font": {"size": 13, "color": colours.muted},
-                "standoff": 6,
-            },
-            range=[-0.5, k - 0.5],
-            showticklabels=False,
-            ticks="",
-            showgrid=False,
-            zeroline=False,
-            fixedrange=True,
-            constrain="domain",
-            row=1,
-            col=panel,
-        )
-        figure.update_yaxes(
-            range=[k - 0.5, -0.5],
-            showticklabels=False,
-            ticks="",
-            showgrid=False,
-            zeroline=False,
-            fixedrange=True,
-            constrain="domain",
-            scaleanchor="x" if panel == 1 else f"x{panel}",
-            row=1,
-            col=panel,
-        )
-    figure.update_yaxes(
-        title={"text": "pictures", "font": {"size": 13, "color": colours.muted}, "standoff": 4}, row=1, col=1
-    )
+    quiet = {
+        "showticklabels": False,
+        "ticks": "",
+        "showgrid": False,
+        "zeroline": False,
+        "fixedrange": True,
+        "constrain": "domain",
+    }
+    font = {"size": 13, "color": colours.muted}
+    horizontal = quiet | {
+        "anchor": panel.axis("y"),
+        "domain": panel.domain,
+        "range": [-0.5, k - 0.5],
+        "title": {"text": f"{partner}, in the order of the rows", "font": font, "standoff": 6},
+    }
+    vertical: dict[str, Any] = quiet | {
+        "anchor": panel.axis("x"),
+        "domain": [0, 1],
+        "range": [k - 0.5, -0.5],
+        "scaleanchor": panel.axis("x"),
+    }
+    if panel.number == 0:
+        vertical["title"] = {"text": "pictures", "font": font, "standoff": 4}
     if named:
-        names = [safe(shorten(caption, 14)) for caption in _captions(comparison, comparison.before.picture)]
-        figure.update_yaxes(
-            showticklabels=True,
-            tickvals=list(range(k)),
-            ticktext=names,
-            tickfont={"size": 12, "color": colours.text},
-            row=1,
-            col=1,
-        )
+        vertical |= {
+            "showticklabels": True,
+            "tickvals": list(range(k)),
+            "ticktext": [safe(shorten(caption, 14)) for caption in _captions(comparison, panel.picture)],
+            "tickfont": {"size": 12, "color": colours.text},
+        }
+    return {panel.axis("xaxis"): horizontal, panel.axis("yaxis"): vertical}
 
 
 def _similarity_axis(comparison: Comparison, dark: bool, *, x: float, length: float) -> dict[str, Any]:

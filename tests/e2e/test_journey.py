@@ -152,7 +152,8 @@ def compare_with_the_command_line(server: Server, name: str) -> None:
         muc(server, "matrices", "--before", str(from_page.original), "--after", encoder, "--items", "owner:artist")
         for encoder in (name, "by-command")
     ]
-    means = [way["after"]["summary"] for way in ways]
+    summaries = [way["after"]["summary"] for way in ways]
+    means = [{key: value for key, value in each.items() if key != "notes"} for each in summaries]
     assert means[0] == pytest.approx(means[1], abs=1e-6)
     unchanged = ways[0]["before"]["summary"]
     assert means[0]["positive_mean"] < unchanged["positive_mean"] - 0.01

@@ -21,7 +21,7 @@ import muc_core.encoders.load  # (registers the families)
 import muc_core.unlearning.methods  # noqa: F401  (registers them)
 from muc_core.data.demo import demo_split, load_demo
 from muc_core.data.splits import training_subset
-from muc_core.encoders.checkpoint import load_weights
+from muc_core.encoders.checkpoint import full, load_weights
 from muc_core.encoders.embed import embed_images, embed_texts
 from muc_core.encoders.family import FAMILIES
 from muc_core.unlearning.engine import Trainer, TrainingDiverged, TrainingSet
@@ -69,11 +69,7 @@ def main(out: Path, methods: Sequence[str]) -> None:
     forget = training_subset(dataset, split, "forget")
     workspace = Workspace()
     original, target = (
-        {
-            key: t.float() if t.is_floating_point() else t
-            for key, t in load_weights(workspace.encoder(name).weights).items()
-        }
-        for name in ("demo-clip", "demo-clip-retrain")
+        full(load_weights(workspace.encoder(name).weights)) for name in ("demo-clip", "demo-clip-retrain")
     )
     wanted = measure(target)
     with out.open("a", encoding="utf-8") as file:

@@ -42,6 +42,11 @@ def half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
 
 
+def full(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The way back from `half`: floating-point tensors as float32, in which encoders compute; others as they are."""
+    return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     return hashlib.sha256(_read(path)).hexdigest()

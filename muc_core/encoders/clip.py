@@ -21,6 +21,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 import muc_core.encoders.tiny_resnet  # noqa: F401  (registers the image tower with timm)
 from muc_core.data.augment import AugmentSettings
+from muc_core.encoders.checkpoint import full
 from muc_core.encoders.family import FAMILIES, Batch
 from muc_core.errors import MucError, UnknownName
 from muc_core.losses.contrast import Contrast, two_sided
@@ -159,7 +160,7 @@ class ClipFamily:
     def encoder(self, architecture: str, weights: Mapping[str, Tensor], *, name: str, digest: str) -> ClipEncoder:
         model = self.build(architecture, seed=0)
         try:
-            model.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in weights.items()})
+            model.load_state_dict(full(weights))
         except RuntimeError as error:
             raise MucError(f"the weights of {name!r} do not fit the architecture {architecture!r}: {error}") from error
         return ClipEncoder(model, architecture, name=name, digest=digest)

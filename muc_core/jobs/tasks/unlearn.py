@@ -6,7 +6,7 @@ import muc_core.encoders.load
 import muc_core.unlearning.methods  # noqa: F401  (registers them; the former the families)
 from muc_core.data.sets import load_dataset, resolve_ids
 from muc_core.data.splits import training_subset
-from muc_core.encoders.checkpoint import load_weights
+from muc_core.encoders.checkpoint import full, load_weights
 from muc_core.encoders.family import FAMILIES
 from muc_core.encoders.manifest import DataReference, EncoderManifest, explain
 from muc_core.errors import MucError
@@ -64,8 +64,7 @@ def run(job: UnlearnJob, workspace: Workspace, progress: Progress) -> dict[str, 
     seeds = Seeds.from_one(job.seed)
     model = family.build(manifest.architecture, seeds.weights)
     if not method.from_scratch:
-        weights = load_weights(original.weights)
-        model.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in weights.items()})
+        model.load_state_dict(full(load_weights(original.weights)))
     data = TrainingSet(
         retain=training_subset(dataset, split, "retain") if method.uses != "forget" else None,
         forget=training_subset(dataset, split, "forget") if method.uses != "retain" else None,

@@ -24,6 +24,7 @@ from muc_core.data.splits import training_subset
 from muc_core.encoders.checkpoint import full, load_weights
 from muc_core.encoders.embed import embed_images, embed_texts
 from muc_core.encoders.family import FAMILIES
+from muc_core.encoders.manifest import EncoderManifest
 from muc_core.unlearning.engine import Trainer, TrainingDiverged, TrainingSet
 from muc_core.unlearning.method import METHODS
 from muc_core.unlearning.settings import Seeds
@@ -49,9 +50,12 @@ def candidates() -> Iterator[tuple[str, dict[str, Any]]]:
         yield "l1", {"epochs": 10, "learning_rate": 2e-3, "penalty": penalty, "schedule": "cosine"}
 
 
+CANDIDATE = EncoderManifest(name="candidate", title="candidate", family="clip", architecture="muc-tiny")
+
+
 def measure(weights: dict[str, Tensor]) -> dict[str, float]:
     """Matched cosine and top-1 retrieval among all captions of the demo, per part of the split."""
-    encoder = FAMILIES.get("clip").encoder("muc-tiny", weights, name="candidate", digest="")
+    encoder = FAMILIES.get("clip").encoder(weights, CANDIDATE)
     dataset, split = load_demo(), demo_split()
     captions = F.normalize(embed_texts(encoder, [text or "" for text in dataset.texts]), dim=1)
     figures = {}

@@ -12,7 +12,7 @@ import muc_core.unlearning.methods  # noqa: F401  (registers them)
 from benchmarks.measure import Row, seconds
 from muc_core.data.demo import demo_split, load_demo
 from muc_core.data.splits import training_subset
-from muc_core.encoders.clip import TINY
+from muc_core.encoders.families.clip import TINY
 from muc_core.encoders.family import FAMILIES, Batch
 from muc_core.unlearning.engine import Trainer, TrainingSet
 from muc_core.unlearning.method import METHODS, Step

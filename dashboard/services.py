@@ -56,7 +56,7 @@ def encoder_records() -> list[EncoderRecord]:
 
 def encoder(name: str) -> Encoder:
     """A loaded encoder. Raises `MucError`."""
-    return _encoder(name, workspace().encoder(name).manifest.weights_digest)
+    return _encoder(name, workspace().encoder(name).manifest.content_digest)
 
 
 @st.cache_resource(show_spinner="Loading the encoder ...", max_entries=8)
@@ -258,7 +258,7 @@ def _changes(before: EncoderManifest, after: EncoderManifest, data: PairData) ->
     captions = all(FAMILIES.get(manifest.family).has_text for manifest in (before, after)) and all(data.dataset.texts)
     mode: Mode = "image-text" if captions else "two-view"
     both = [
-        _own_similarity(manifest.weights_digest, data.digest, mode, _name=manifest.name, _data=data)
+        _own_similarity(manifest.content_digest, data.digest, mode, _name=manifest.name, _data=data)
         for manifest in (before, after)
     ]
 

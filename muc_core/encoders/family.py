@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from muc_core.data.augment import AugmentSettings
 from muc_core.encoders.base import Encoder
+from muc_core.encoders.checkpoint import full
+from muc_core.encoders.manifest import EncoderManifest
+from muc_core.errors import MucError
 from muc_core.losses.contrast import Contrast
 from muc_core.registry import Registry
 
@@ -21,7 +24,7 @@ class Batch:
         images: uint8 `[n, 3, size, size]`, the pictures before augmentation.
         tokens: int64 `[n, length]` captions, or None for families without text.
         forget: int64 `[u]`, positions of the forget samples, in rising order; empty when there are none.
-        partner: int64 `[u]`, position of the partner p(i) of each forget sample; empty unless the method asked for it.
+        partner: int64 `[u]`, position of the partner p(i) of each forget sample; empty unless the method calibrates.
         view: draws one random view of pictures, uint8 `[m, 3, size, size]` to float32 in [0, 1].
     """
 
@@ -61,13 +64,26 @@ class Family(Protocol):
         """The contrastive loss of a batch, its mean over anchors: plain training."""
 
     def contrasts(self, model: nn.Module, batch: Batch) -> Sequence[Contrast]:
-        """The similarities behind `loss`, one entry a direction; `loss` is the mean of their InfoNCE."""
+        """The similarities behind `loss`, one entry a direction; `loss` is the mean of their InfoNCE.
+
+        Two-view families draw a third view of the forget samples, for positive calibration, when these have partners.
+        """
 
     def after_step(self, model: nn.Module) -> None:
         """What must happen after each optimiser step: clamps, momentum updates."""
 
-    def encoder(self, architecture: str, weights: Mapping[str, Tensor], *, name: str, digest: str) -> Encoder:
+    def encoder(self, weights: Mapping[str, Tensor], manifest: EncoderManifest) -> Encoder:
         """The black box around trained weights. Raises `MucError` when they do not fit the architecture."""
+
+
+def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], manifest: EncoderManifest) -> None:
+    """Load stored weights into the model of their architecture. Raises `MucError` when they do not fit."""
+    try:
+        model.load_state_dict(full(weights))
+    except RuntimeError as error:
+        raise MucError(
+            f"the weights of {manifest.name!r} do not fit the architecture {manifest.architecture!r}: {error}"
+        ) from error
 
 
 FAMILIES: Registry[Family] = Registry("encoder family")

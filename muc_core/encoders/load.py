@@ -1,17 +1,13 @@
-"""From a manifest and a weight file to an encoder."""
+"""From a manifest and the files beside it to an encoder."""
 
 from pathlib import Path
 
-import muc_core.encoders.clip  # noqa: F401  (registers the family)
+import muc_core.encoders.families  # noqa: F401  (registers them)
 from muc_core.encoders.base import Encoder
-from muc_core.encoders.checkpoint import load_weights
-from muc_core.encoders.family import FAMILIES
+from muc_core.encoders.loaders import LOADERS
 from muc_core.encoders.manifest import EncoderManifest
 
 
-def load_encoder(manifest: EncoderManifest, weights: Path) -> Encoder:
-    """The black box of a stored encoder. Raises `MucError` when the weights are damaged or do not fit."""
-    family = FAMILIES.get(manifest.family)
-    return family.encoder(
-        manifest.architecture, load_weights(weights), name=manifest.name, digest=manifest.weights_digest
-    )
+def load_encoder(manifest: EncoderManifest, folder: Path) -> Encoder:
+    """The black box of a stored encoder. Raises `MucError` when its files are damaged or do not fit."""
+    return LOADERS.get(manifest.family).load(manifest, folder)

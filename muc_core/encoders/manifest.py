@@ -4,6 +4,8 @@ The models are frozen and refuse unknown fields, so that a manifest read back is
 names the field.
 """
 
+import hashlib
+import json
 import math
 import platform
 import re
@@ -11,14 +13,18 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 import muc_core
 from muc_core.data.splits import DataSplit
+from muc_core.encoders.preprocessing import Preprocessing
 from muc_core.errors import MucError
 
 SCHEMA_VERSION = 1
 """Raised whenever an older program could misread a manifest."""
+
+WEIGHTS = "weights.safetensors"
+"""The weights of an encoder whose family is built here; others bring files of their own."""
 
 RunState = Literal["running", "done", "failed", "cancelled"]
 
@@ -84,6 +90,7 @@ def _check_finite(settings: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return settings
 
 
+Output = Literal["projections", "features"]
 Name = Annotated[str, AfterValidator(check_name)]
 Moment = Annotated[str, AfterValidator(_check_moment)]
 Settings = Annotated[dict[str, JsonValue], AfterValidator(_check_finite)]
@@ -122,7 +129,13 @@ class EncoderManifest(_Manifest):
         seeds: by concern (split, weights, order, views).
         data: the data and its split; None when it is unknown (an encoder from elsewhere).
         versions: of Python and the packages, see `installed_versions`.
-        weights_digest: SHA-256 of weights.safetensors; filled in when the encoder is saved.
+        source: where an encoder from elsewhere came from and as what it was recognised, a sentence; None: made here.
+        preset: name of the preset it was trained with, whose unlearning settings suit it.
+        preprocessing: None means that of the architecture.
+        output: what the black box gives of a two-view encoder, its projections z or its features h; None: projections
+            when it has a projection head.
+        files: SHA-256 of each file beside the manifest, by file name; filled in when the encoder is saved.
+        weights_digest: SHA-256 of weights.safetensors, or over all files where there are others.
         run_time_s: seconds of training or unlearning (RTE).
         metrics: by name.
         run: id of the run that made it.
@@ -140,11 +153,40 @@ class EncoderManifest(_Manifest):
     seeds: dict[str, int] = Field(default_factory=dict)
     data: DataReference | None = None
     versions: dict[str, str] = Field(default_factory=dict)
+    source: str | None = None
+    preset: str | None = None
+    preprocessing: Preprocessing | None = None
+    output: Output | None = None
+    files: dict[str, str] = Field(default_factory=dict)
     weights_digest: str = ""
     run_time_s: float | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
     run: str | None = None
     created: Moment = Field(default_factory=utc_now)
+
+    @model_validator(mode="after")
+    def _files_include_the_weights(self) -> "EncoderManifest":
+        if self.weights_digest and not self.files:  # written before other files were possible
+            self.files[WEIGHTS] = self.weights_digest
+        return self
+
+    def with_files(self, digests: dict[str, str]) -> "EncoderManifest":
+        """The manifest with the SHA-256 of its files by name, and the digest over them."""
+        only_weights = set(digests) == {WEIGHTS}
+        digest = digests[WEIGHTS] if only_weights else _digest_of(sorted(digests.items()))
+        return self.model_copy(update={"files": digests, "weights_digest": digest})
+
+    @property
+    def content_digest(self) -> str:
+        """Changes whenever the vectors may change: the files, and how they are used. Caches are keyed by it."""
+        if self.preprocessing is None and self.output is None:
+            return self.weights_digest
+        prepared = None if self.preprocessing is None else self.preprocessing.model_dump()
+        return _digest_of([self.weights_digest, prepared, self.output])
+
+
+def _digest_of(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 class CheckpointEntry(_Manifest):

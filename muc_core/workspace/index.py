@@ -5,7 +5,7 @@ So writers need not know of the index, and a deleted, damaged or outdated one co
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -19,7 +19,6 @@ from muc_core.errors import MucError
 from muc_core.workspace.database import Database, records
 
 MANIFEST = "manifest.json"
-WEIGHTS = "weights.safetensors"
 
 M = TypeVar("M", EncoderManifest, RunManifest, AuditManifest)
 
@@ -33,24 +32,24 @@ class Shelf(Generic[M]):
         model: of the manifests.
         naming: the field of the manifest that must equal the name of the folder.
         needs: files an entry is not complete without.
+        watched: whether the entry is read again when any of its files changes, not only those it needs.
     """
 
     kind: str
     model: type[M]
     naming: str
     needs: tuple[str, ...] = (MANIFEST,)
+    watched: bool = False
 
 
-ENCODERS = Shelf("encoder", EncoderManifest, "name", (MANIFEST, WEIGHTS))
+ENCODERS = Shelf("encoder", EncoderManifest, "name", watched=True)
 RUNS = Shelf("run", RunManifest, "id")
 AUDITS = Shelf("audit", AuditManifest, "id")
 
 
 def read_entry(folder: Path, shelf: Shelf[M]) -> M:
     """The manifest of one entry. Raises `MucError` saying what is wrong with it and where."""
-    for name in shelf.needs:
-        if not (folder / name).is_file():
-            raise MucError(f"{folder} has no {name}; put it back or delete the folder")
+    _check_complete(folder, shelf.needs)
     path = folder / MANIFEST
     try:
         content = path.read_bytes()
@@ -74,7 +73,14 @@ def read_entry(folder: Path, shelf: Shelf[M]) -> M:
             f"{path} says its {shelf.naming} is {getattr(manifest, shelf.naming)!r} but its folder is called "
             f"{folder.name!r}; give both the same name"
         )
+    _check_complete(folder, getattr(manifest, "files", ()))
     return manifest
+
+
+def _check_complete(folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        if not (folder / name).is_file():
+            raise MucError(f"{folder} has no {name}; put it back or delete the folder")
 
 
 def folders(parent: Path) -> list[Path]:
@@ -129,13 +135,13 @@ def _indexed(database: Database, shelf: Shelf[M]) -> dict[str, str]:
 def _signature(folder: Path, shelf: Shelf[M]) -> str:
     """Changes whenever a file the entry needs is replaced: every replacement is a new inode."""
     parts = [str(SCHEMA_VERSION)]
-    for name in shelf.needs:
+    for path in sorted(folder.iterdir()) if shelf.watched else [folder / name for name in shelf.needs]:
         try:
-            state = (folder / name).stat()
+            state = path.stat()
         except OSError:
-            parts.append("missing")
+            parts.append(f"{path.name} missing")
         else:
-            parts.append(f"{state.st_ino}.{state.st_size}.{state.st_mtime_ns}")
+            parts.append(f"{path.name}.{state.st_ino}.{state.st_size}.{state.st_mtime_ns}")
     return " ".join(parts)
 
 

@@ -1,6 +1,6 @@
 """Where encoders, runs and audits live on disk.
 
-    encoders/NAME/  manifest.json, weights.safetensors
+    encoders/NAME/  manifest.json, and weights.safetensors or the files of an encoder from elsewhere
     runs/ID/        manifest.json, history.jsonl, checkpoints/STEP.safetensors
     audits/ID/      manifest.json and the files of the audit
     maps/KEY.npz    a cache, may be deleted
@@ -16,8 +16,9 @@ import hashlib
 import io
 import os
 import secrets
+import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ from platformdirs import user_data_dir
 from pydantic import JsonValue
 
 from muc_core.encoders.manifest import (
+    WEIGHTS,
     AuditManifest,
     DataReference,
     EncoderManifest,
@@ -39,8 +41,8 @@ from muc_core.encoders.manifest import (
 from muc_core.errors import MucError, UnknownName
 from muc_core.workspace import index
 from muc_core.workspace.database import Database
-from muc_core.workspace.files import new_file, new_folder, remove_folder, sweep, writing
-from muc_core.workspace.index import AUDITS, ENCODERS, MANIFEST, RUNS, WEIGHTS
+from muc_core.workspace.files import new_file, new_folder, remove_folder, sweep, write_file, writing
+from muc_core.workspace.index import AUDITS, ENCODERS, MANIFEST, RUNS
 from muc_core.workspace.runs import CHECKPOINTS, RunRecord, RunWriter
 
 if TYPE_CHECKING:
@@ -172,12 +174,13 @@ class Workspace:
         from muc_core.encoders.load import load_encoder
 
         record = self.encoder(name)
-        if file_digest(record.weights) != record.manifest.weights_digest:
-            raise MucError(
-                f"{record.weights} is not the file that its {MANIFEST} describes (another SHA-256); restore it or "
-                "delete the encoder"
-            )
-        return load_encoder(record.manifest, record.weights)
+        for file, digest in record.manifest.files.items():
+            if file_digest(record.folder / file) != digest:
+                raise MucError(
+                    f"{record.folder / file} is not the file that its {MANIFEST} describes (another SHA-256); restore "
+                    "it or delete the encoder"
+                )
+        return load_encoder(record.manifest, record.folder)
 
     def check_new_name(self, name: str) -> str:
         """The name itself; ask before long work. Raises `MucError` when it cannot name an encoder or is taken."""
@@ -192,7 +195,7 @@ class Workspace:
         """Add an encoder.
 
         Args:
-            manifest: `weights_digest` is filled in.
+            manifest: its digests are filled in.
             tensors: its weights by name.
             float16: store floating-point tensors in half the size; otherwise as they are.
 
@@ -202,6 +205,39 @@ class Workspace:
         self.check_new_name(manifest.name)
         folder, saved = write_encoder(self.encoders_folder, manifest, tensors, float16=float16)
         return EncoderRecord(saved, folder, shipped=False)
+
+    def add_encoder(self, manifest: EncoderManifest, files: Mapping[str, bytes | Path]) -> EncoderRecord:
+        """Add an encoder whose files are ready: their content or where to copy it from, by the name they get.
+
+        Raises:
+            MucError: as `save_encoder`, or a file cannot be read.
+        """
+        self.check_new_name(manifest.name)
+
+        def write(folder: Path) -> None:
+            for name, content in files.items():
+                if isinstance(content, bytes):
+                    (folder / name).write_bytes(content)
+                else:
+                    shutil.copyfile(content, folder / name)
+
+        folder, saved = _write_encoder(self.encoders_folder, manifest, write)
+        return EncoderRecord(saved, folder, shipped=False)
+
+    def rename_encoder(self, old: str, new: str) -> EncoderRecord:
+        """Give one of the workspace's own encoders another name; what was made from it follows. Raises `MucError`."""
+        record = self.encoder(old)
+        if record.shipped:
+            raise MucError(f"the encoder {old!r} comes with the program and cannot be renamed")
+        self.check_new_name(new)
+        renamed = record.manifest.model_copy(update={"name": new})
+        added = self.add_encoder(renamed, {name: record.folder / name for name in record.manifest.files})
+        for other in self.encoders():
+            if not other.shipped and other.manifest.original == old:
+                content = other.manifest.model_copy(update={"original": new}).model_dump_json(indent=1)
+                write_file(other.folder / MANIFEST, content.encode())
+        remove_folder(record.folder)
+        return added
 
     def delete_encoder(self, name: str) -> None:
         """Delete one of the workspace's own encoders, a damaged one too. Raises `UnknownName`, `MucError`."""
@@ -370,21 +406,32 @@ def write_encoder(
     """Write `parent/NAME/` with manifest.json and weights.safetensors, whole or not at all.
 
     Returns:
-        The folder, and the manifest with `weights_digest` filled in.
+        The folder, and the manifest with its digests filled in.
 
     Raises:
         MucError: the name is taken, the disk is full, the folder cannot be written.
     """
     # Imported here so that listing a workspace needs no torch.
-    from muc_core.encoders.checkpoint import file_digest, half, save_weights
+    from muc_core.encoders.checkpoint import half, save_weights
+
+    def write(folder: Path) -> None:
+        save_weights(folder / WEIGHTS, half(tensors) if float16 else tensors)
+
+    return _write_encoder(parent, manifest, write)
+
+
+def _write_encoder(
+    parent: Path, manifest: EncoderManifest, write: Callable[[Path], None]
+) -> tuple[Path, EncoderManifest]:
+    from muc_core.encoders.checkpoint import file_digest
 
     target = parent / check_name(manifest.name)
     if target.exists():
         raise _taken(manifest.name)
     try:
         with new_folder(target) as folder:
-            save_weights(folder / WEIGHTS, half(tensors) if float16 else tensors)
-            saved = manifest.model_copy(update={"weights_digest": file_digest(folder / WEIGHTS)})
+            write(folder)
+            saved = manifest.with_files({path.name: file_digest(path) for path in sorted(folder.iterdir())})
             (folder / MANIFEST).write_text(saved.model_dump_json(indent=1), encoding="utf-8")
     except FileExistsError:
         raise _taken(manifest.name) from None

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from muc_core.data.demo import demo_split, load_demo
-from muc_core.encoders.clip import ClipFamily
+from muc_core.encoders.families.clip import ClipFamily
 from muc_core.encoders.manifest import DataReference, EncoderManifest
 from muc_core.workspace import write_encoder
 

@@ -16,7 +16,7 @@ from dashboard.charts.style import HUES
 from dashboard.components import unlearn_form
 from dashboard.components.job_view import describe, duration, say
 from muc_core.data.demo import demo_split, load_demo
-from muc_core.encoders.clip import ClipFamily
+from muc_core.encoders.families.clip import ClipFamily
 from muc_core.encoders.manifest import DataReference, EncoderManifest
 from muc_core.jobs import Job, JobTable, launcher
 from muc_core.jobs.table import State

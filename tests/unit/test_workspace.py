@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from muc_core.data.splits import DataSplit
 from muc_core.encoders.checkpoint import file_digest, load_weights
 from muc_core.encoders.manifest import (
+    WEIGHTS,
     AuditManifest,
     CheckpointEntry,
     DataReference,
@@ -103,8 +104,8 @@ class TestEncoders:
         saved = workspace.save_encoder(encoder_manifest(), TENSORS, float16=False)
         again = Workspace(workspace.home).encoder("mine")
         assert again == saved
-        assert again.manifest == encoder_manifest().model_copy(
-            update={"weights_digest": file_digest(again.weights), "created": again.manifest.created}
+        assert again.manifest == encoder_manifest().with_files({WEIGHTS: file_digest(again.weights)}).model_copy(
+            update={"created": again.manifest.created}
         )
         assert not again.shipped
         weights = load_weights(again.weights)

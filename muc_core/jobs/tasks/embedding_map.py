@@ -87,7 +87,7 @@ def map_key(workspace: Workspace, settings: EmbeddingMapSettings, items: MapItem
     content = {
         "format": _FORMAT,
         "encoders": [
-            [record.manifest.family, record.manifest.architecture, record.manifest.weights_digest]
+            [record.manifest.family, record.manifest.architecture, record.manifest.content_digest]
             for record in (workspace.encoder(settings.before), workspace.encoder(settings.after))
         ],
         "items": items.dataset.digest(),

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from muc_core.encoders.checkpoint import file_digest, half, load_weights, save_weights
-from muc_core.encoders.clip import tokenizer_of
 from muc_core.encoders.embed import embed_images, embed_texts, embed_views
+from muc_core.encoders.families.clip import tokenizer_of
 from muc_core.encoders.load import load_encoder
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.errors import MissingTextTower, MucError, UnknownName
@@ -62,7 +62,7 @@ def test_the_small_vocabulary_agrees_with_the_large_one_where_it_has_the_merges(
 
 def test_an_encoder_gives_finite_vectors_one_by_one_as_in_a_batch(tmp_path: Path) -> None:
     path = stored(tmp_path)
-    encoder = load_encoder(manifest(path), path)
+    encoder = load_encoder(manifest(path), path.parent)
     data = tiny.dataset(7)
     together = embed_images(encoder, data)
     assert together.shape == (7, encoder.dimension)
@@ -77,14 +77,14 @@ def test_an_encoder_gives_finite_vectors_one_by_one_as_in_a_batch(tmp_path: Path
 
 def test_pictures_of_another_size_are_resized(tmp_path: Path) -> None:
     path = stored(tmp_path)
-    encoder = load_encoder(manifest(path), path)
+    encoder = load_encoder(manifest(path), path.parent)
     flat = torch.full((1, 3, 96, 96), 128, dtype=torch.uint8)
     torch.testing.assert_close(encoder.encode_images(flat), encoder.encode_images(flat[..., :48, :48]))
 
 
 def test_views_differ_from_each_other_and_repeat_under_their_seed(tmp_path: Path) -> None:
     path = stored(tmp_path)
-    encoder = load_encoder(manifest(path), path)
+    encoder = load_encoder(manifest(path), path.parent)
     data = tiny.dataset(3)
     views = embed_views(encoder, data, views=3, seed=1)
     assert views.shape == (3, 3, encoder.dimension)
@@ -99,7 +99,7 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     save_file({"visual.proj": torch.zeros(2, 2)}, path)
     with pytest.raises(MucError, match="do not fit"):
-        load_encoder(manifest(path), path)
+        load_encoder(manifest(path), path.parent)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"{}", b"\xff" * 100])

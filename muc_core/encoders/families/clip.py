@@ -17,12 +17,13 @@ import open_clip
 import torch
 from open_clip.tokenizer import SimpleTokenizer, default_bpe
 from torch import Tensor, nn
-from torchvision.transforms.v2 import functional as transforms
 
 import muc_core.encoders.tiny_resnet  # noqa: F401  (registers the image tower with timm)
 from muc_core.data.augment import AugmentSettings
-from muc_core.encoders.checkpoint import full
-from muc_core.encoders.family import FAMILIES, Batch
+from muc_core.encoders.family import Batch, fit_weights
+from muc_core.encoders.loaders import register_family
+from muc_core.encoders.manifest import EncoderManifest
+from muc_core.encoders.preprocessing import Preprocessing
 from muc_core.errors import MucError, UnknownName
 from muc_core.losses.contrast import Contrast, two_sided
 
@@ -32,7 +33,7 @@ Tokenizer = Callable[[list[str]], Tensor]
 MAX_LOGIT_SCALE = 4.6052  # ln 100, as in CLIP
 
 
-open_clip.add_model_config(Path(__file__).parent / "open_clip_configs")
+open_clip.add_model_config(Path(__file__).parents[1] / "open_clip_configs")
 
 
 @lru_cache(maxsize=8)
@@ -86,19 +87,21 @@ class ClipEncoder:
     family = "clip"
     has_text = True
 
-    def __init__(self, model: open_clip.CLIP, architecture: str, *, name: str, digest: str) -> None:
-        self.name = name
-        self.digest = digest
+    def __init__(self, model: open_clip.CLIP, manifest: EncoderManifest) -> None:
+        self.name = manifest.name
+        self.digest = manifest.content_digest
+        self.preprocessing = manifest.preprocessing or preprocessing_of(model)
+        self.dimension = int(_config(manifest.architecture)["embed_dim"])
         self._model = model.eval()
-        self._architecture = architecture
-        self.image_size = _image_size(model)
-        self.dimension = int(_config(architecture)["embed_dim"])
+        self._architecture = manifest.architecture
+
+    @property
+    def image_size(self) -> int:
+        return self.preprocessing.size
 
     @torch.inference_mode()
     def encode_images(self, images: Tensor) -> Tensor:
-        if images.shape[-2:] != (self.image_size, self.image_size):
-            images = transforms.resize(images, [self.image_size, self.image_size], antialias=True)
-        vectors: Tensor = self._model.encode_image(_normalised(self._model, images.float() / 255))
+        vectors: Tensor = self._model.encode_image(self.preprocessing.apply(images))
         return vectors.float()
 
     @torch.inference_mode()
@@ -107,15 +110,14 @@ class ClipEncoder:
         return vectors.float()
 
 
-def _normalised(model: open_clip.CLIP, images: Tensor) -> Tensor:
-    """Pictures in [0, 1] less the mean and by the deviation that the model's preprocessing names."""
-    normalised: Tensor = transforms.normalize(images, list(model.visual.image_mean), list(model.visual.image_std))
-    return normalised
-
-
-def _image_size(model: open_clip.CLIP) -> int:
+def preprocessing_of(model: open_clip.CLIP) -> Preprocessing:
+    """What the image tower names as its own: size, mean and deviation; the interpolation is CLIP's bicubic one."""
     size = model.visual.image_size
-    return int(size[0] if isinstance(size, tuple | list) else size)
+    return Preprocessing(
+        size=int(size[0] if isinstance(size, tuple | list) else size),
+        mean=tuple(model.visual.image_mean),
+        std=tuple(model.visual.image_std),
+    )
 
 
 class ClipFamily:
@@ -136,13 +138,13 @@ class ClipFamily:
         return model
 
     def image_size(self, model: open_clip.CLIP) -> int:
-        return _image_size(model)
+        return preprocessing_of(model).size
 
     def tokenize(self, architecture: str, texts: Sequence[str]) -> Tensor:
         return tokenizer_of(architecture)(list(texts))
 
     def _features(self, model: open_clip.CLIP, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        images = _normalised(model, batch.view(batch.images))
+        images = preprocessing_of(model).normalise(batch.view(batch.images))
         image_features, text_features, scale, *_ = model(images, batch.tokens)
         return image_features, text_features, scale
 
@@ -157,13 +159,10 @@ class ClipFamily:
         with torch.no_grad():
             model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
 
-    def encoder(self, architecture: str, weights: Mapping[str, Tensor], *, name: str, digest: str) -> ClipEncoder:
-        model = self.build(architecture, seed=0)
-        try:
-            model.load_state_dict(full(weights))
-        except RuntimeError as error:
-            raise MucError(f"the weights of {name!r} do not fit the architecture {architecture!r}: {error}") from error
-        return ClipEncoder(model, architecture, name=name, digest=digest)
+    def encoder(self, weights: Mapping[str, Tensor], manifest: EncoderManifest) -> ClipEncoder:
+        model = self.build(manifest.architecture, seed=0)
+        fit_weights(model, weights, manifest)
+        return ClipEncoder(model, manifest)
 
 
-FAMILIES.register("clip", ClipFamily())
+register_family(ClipFamily())

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from muc_core.encoders.manifest import EncoderManifest
 from muc_core.errors import MucError
 from muc_core.losses.contrast import Contrast
 from muc_core.registry import Registry
+
+Model: TypeAlias = Any
+"""An `nn.Module`; each family knows its own class."""
 
 
 @dataclass(frozen=True)
@@ -52,24 +55,27 @@ class Family(Protocol):
     def architectures(self) -> tuple[str, ...]:
         """Names that `build` accepts."""
 
-    def build(self, architecture: str, seed: int) -> nn.Module:
+    def build(self, architecture: str, seed: int) -> Model:
         """A freshly initialised model; the same seed gives the same weights. Raises `UnknownName`."""
 
-    def image_size(self, model: nn.Module) -> int: ...
+    def image_size(self, model: Model) -> int: ...
+
+    def set_temperature(self, model: Model, temperature: float) -> None:
+        """Set tau in place. Raises `MucError` for a family that learns it."""
 
     def tokenize(self, architecture: str, texts: Sequence[str]) -> Tensor | None:
         """Captions to int64 `[n, length]`; None for families without text."""
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+    def loss(self, model: Model, batch: Batch) -> Tensor:
         """The contrastive loss of a batch, its mean over anchors: plain training."""
 
-    def contrasts(self, model: nn.Module, batch: Batch) -> Sequence[Contrast]:
+    def contrasts(self, model: Model, batch: Batch) -> Sequence[Contrast]:
         """The similarities behind `loss`, one entry a direction; `loss` is the mean of their InfoNCE.
 
         Two-view families draw a third view of the forget samples, for positive calibration, when these have partners.
         """
 
-    def after_step(self, model: nn.Module) -> None:
+    def after_step(self, model: Model) -> None:
         """What must happen after each optimiser step: clamps, momentum updates."""
 
     def encoder(self, weights: Mapping[str, Tensor], manifest: EncoderManifest) -> Encoder:

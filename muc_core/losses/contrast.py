@@ -15,6 +15,8 @@ class Contrast:
         logits: `[n, k]` similarities divided by the temperature; a candidate that an anchor may not see is -inf.
         positive: int64 `[n]`, the column of each anchor's positive: the other view or the text of the same sample.
         temperature: tau, a scalar; similarity = logits * temperature.
+        pairs: `[n, n]` logits of each anchor with the other side (view or text) of every sample, where `logits` lacks
+            some of them. None: they are the columns `positive` of `logits`.
         calibration: `[n_forget]` similarity of each forget sample, in the order of the batch, to a view of its own that
             serves positive calibration alone. None: the positive itself serves.
     """
@@ -22,10 +24,13 @@ class Contrast:
     logits: Tensor
     positive: Tensor
     temperature: Tensor
+    pairs: Tensor | None = None
     calibration: Tensor | None = None
 
     def logit(self, anchors: Tensor, others: Tensor) -> Tensor:
         """`[m]` logits between anchors and the other side (view or text) of other samples, both int64 `[m]`."""
+        if self.pairs is not None:
+            return self.pairs[anchors, others]
         return self.logits[anchors, self.positive[others]]
 
     def own_similarity(self, anchors: Tensor) -> Tensor:
@@ -44,6 +49,39 @@ def two_sided(left: Tensor, right: Tensor, scale: Tensor) -> tuple[Contrast, Con
     logits = scale * left @ right.T
     positive = torch.arange(len(left), device=left.device)
     return Contrast(logits, positive, 1 / scale), Contrast(logits.T, positive, 1 / scale)
+
+
+def two_view(first: Tensor, second: Tensor, temperature: Tensor) -> tuple[Contrast, Contrast]:
+    """Both directions of two views `[n, d]`, normalised, as in SimCLR (NT-Xent, arXiv 2002.05709, equation 1).
+
+    An anchor sees the other view of every sample and its own side of every other sample; the mean InfoNCE of the two
+    directions is NT-Xent.
+
+    Args:
+        temperature: tau, a scalar.
+    """
+    return _seen_from(first, second, temperature), _seen_from(second, first, temperature)
+
+
+def _seen_from(anchors: Tensor, others: Tensor, temperature: Tensor) -> Contrast:
+    n = len(anchors)
+    itself = torch.eye(n, dtype=torch.bool, device=anchors.device)
+    same_side = (anchors @ anchors.T / temperature).masked_fill(itself, -torch.inf)
+    logits = torch.cat([anchors @ others.T / temperature, same_side], dim=1)
+    return Contrast(logits, torch.arange(n, device=anchors.device), temperature)
+
+
+def against_queue(queries: Tensor, keys: Tensor, queue: Tensor, temperature: Tensor) -> Contrast:
+    """Queries `[n, d]` against their own keys `[n, d]` and a queue `[d, k]` of earlier keys, all normalised.
+
+    As in MoCo (arXiv 1911.05722, equation 1): the keys of the other samples in the batch are not among the candidates.
+
+    Args:
+        temperature: tau, a scalar.
+    """
+    pairs = queries @ keys.T / temperature
+    logits = torch.cat([pairs.diagonal().unsqueeze(1), queries @ queue / temperature], dim=1)
+    return Contrast(logits, torch.zeros(len(queries), dtype=torch.long, device=queries.device), temperature, pairs)
 
 
 def info_nce(contrast: Contrast) -> Tensor:

@@ -125,6 +125,8 @@ class Trainer:
         )
         self.total_steps = self.plan.steps * settings.epochs
 
+        if settings.temperature is not None:
+            family.set_temperature(model, settings.temperature)
         self._accelerator = Accelerator(mixed_precision=_precision(settings))
         if settings.channels_last:
             model = model.to(memory_format=torch.channels_last)
@@ -283,8 +285,9 @@ def _precision(settings: TrainingSettings) -> str:
 
 def _optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
     # norms, biases and the temperature are not decayed, as in open_clip
-    decayed = [p for p in model.parameters() if p.ndim >= 2]
-    plain = [p for p in model.parameters() if p.ndim < 2]
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decayed = [p for p in trained if p.ndim >= 2]
+    plain = [p for p in trained if p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)

@@ -37,6 +37,12 @@ class TrainingSettings(BaseModel):
     checkpoints: int = Field(
         10, ge=1, le=1000, description="States kept along the way, at even distances; the last is the result."
     )
+    temperature: float | None = Field(
+        None,
+        gt=0,
+        le=10,
+        description="tau of a two-view loss: lower tells pictures apart more sharply; empty: as it is. CLIP learns it.",
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Arithmetic; auto takes bfloat16 on a GPU or a CPU built for it, otherwise float32."
     )

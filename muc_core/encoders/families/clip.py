@@ -140,6 +140,9 @@ class ClipFamily:
     def image_size(self, model: open_clip.CLIP) -> int:
         return preprocessing_of(model).size
 
+    def set_temperature(self, model: open_clip.CLIP, temperature: float) -> None:
+        raise MucError("CLIP learns its temperature; leave the setting temperature empty")
+
     def tokenize(self, architecture: str, texts: Sequence[str]) -> Tensor:
         return tokenizer_of(architecture)(list(texts))
 

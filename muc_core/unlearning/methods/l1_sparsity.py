@@ -26,7 +26,8 @@ class L1SparsitySettings(TrainingSettings):
 
 def objective(step: Step[L1SparsitySettings]) -> Mapping[str, Tensor]:
     """Loss on R + lambda * norm1(theta)."""
-    return {**contrastive(step), "sparsity": step.settings.penalty * l1_norm(step.model.parameters())}
+    trained = (parameter for parameter in step.model.parameters() if parameter.requires_grad)
+    return {**contrastive(step), "sparsity": step.settings.penalty * l1_norm(trained)}
 
 
 METHODS.register(

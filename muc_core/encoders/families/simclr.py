@@ -1,0 +1,70 @@
+"""The SimCLR family (arXiv 2002.05709): two views of each picture, NT-Xent, a projection head of two layers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from muc_core.encoders.backbones import backbone_names
+from muc_core.encoders.family import Batch, fit_weights
+from muc_core.encoders.loaders import register_family
+from muc_core.encoders.manifest import EncoderManifest
+from muc_core.encoders.two_view import AUGMENT, TwoViewEncoder, TwoViewModel
+from muc_core.losses.contrast import Contrast, info_nce, two_view
+
+TEMPERATURE = 0.5
+
+
+class SimCLRFamily:
+    """Training side of SimCLR."""
+
+    name = "simclr"
+    has_text = False
+    default_augment = AUGMENT
+
+    def architectures(self) -> tuple[str, ...]:
+        return backbone_names()
+
+    def build(self, architecture: str, seed: int) -> TwoViewModel:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return TwoViewModel(architecture, hidden_layers=1, temperature=TEMPERATURE)
+
+    def image_size(self, model: TwoViewModel) -> int:
+        return model.preprocessing.size
+
+    def set_temperature(self, model: TwoViewModel, temperature: float) -> None:
+        model.temperature.fill_(temperature)
+
+    def tokenize(self, architecture: str, texts: Sequence[str]) -> None:
+        return None
+
+    def loss(self, model: TwoViewModel, batch: Batch) -> Tensor:
+        return torch.stack([info_nce(contrast).mean() for contrast in self.contrasts(model, batch)]).mean()
+
+    def contrasts(self, model: TwoViewModel, batch: Batch) -> Sequence[Contrast]:
+        n = len(batch.images)
+        views = [batch.view(batch.images), batch.view(batch.images)]
+        if len(batch.partner):
+            views.append(batch.view(batch.images[batch.forget]))
+        # together, so that batch norm sees the forget samples' third view among the others
+        first, second, third = model(torch.cat(views)).tensor_split([n, 2 * n])
+        contrasts = two_view(first, second, model.temperature)
+        if not len(batch.partner):
+            return contrasts
+        return [
+            replace(contrast, calibration=(view[batch.forget] * third).sum(dim=1))
+            for contrast, view in zip(contrasts, (first, second), strict=True)
+        ]
+
+    def after_step(self, model: TwoViewModel) -> None:
+        pass
+
+    def encoder(self, weights: Mapping[str, Tensor], manifest: EncoderManifest) -> TwoViewEncoder:
+        model = self.build(manifest.architecture, seed=0)
+        fit_weights(model, weights, manifest)
+        return TwoViewEncoder(model, manifest)
+
+
+register_family(SimCLRFamily())

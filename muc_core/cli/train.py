@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from muc_core.cli.jobs import Detach, run_job
 from muc_core.cli.output import JsonFlag
 from muc_core.cli.settings import CommandWithSettings, chosen, validated
+from muc_core.errors import MucError
 
 
 class TrainCommand(CommandWithSettings):
@@ -24,26 +25,50 @@ class TrainCommand(CommandWithSettings):
 
 def train(
     ctx: typer.Context,
+    name: Annotated[str, typer.Option(help="Name of the encoder that comes out.", show_default=False)],
     data: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="What to train on: demo, or a folder or zip of pictures with captions.csv, .tsv or .jsonl "
             "(columns file, caption and, if you like, label, owner).",
             metavar="demo|PATH",
             show_default=False,
         ),
-    ],
-    name: Annotated[str, typer.Option(help="Name of the encoder that comes out.", show_default=False)],
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="Take what is not given from a preset, such as demo-simclr; `muc presets` lists them.",
+            metavar="PRESET",
+            show_default=False,
+        ),
+    ] = None,
+    family: Annotated[
+        str | None, typer.Option(help="clip (the default), simclr or moco.", metavar="FAMILY", show_default=False)
+    ] = None,
     architecture: Annotated[
-        str, typer.Option(help="muc-tiny, small enough for a laptop, or the name of any open_clip architecture.")
-    ] = "muc-tiny",
-    family: Annotated[str, typer.Option(help="Encoder family.")] = "clip",
+        str | None,
+        typer.Option(
+            help="Of clip: muc-tiny, the default and small enough for a laptop, or any open_clip architecture. Of "
+            "simclr and moco: demo-resnet, the default, cifar-resnet18, torchvision/NAME or timm/NAME, and after it, if "
+            "you like, the widths of the projection head (cifar-resnet18:512-128) and moco's queue (@4096).",
+            show_default=False,
+        ),
+    ] = None,
     held_out: Annotated[
-        int, typer.Option(min=0, help="Pictures never trained on, the controls of an audit; the demo has its own.")
-    ] = 160,
+        int | None,
+        typer.Option(
+            min=0, help="Pictures never trained on, the controls of an audit (default 160).", show_default=False
+        ),
+    ] = None,
     calibration: Annotated[
-        int, typer.Option(min=0, help="Further pictures never trained on, to calibrate with; the demo has its own.")
-    ] = 160,
+        int | None,
+        typer.Option(
+            min=0,
+            help="Further pictures never trained on, to calibrate with (default 160). The demo has both of its own.",
+            show_default=False,
+        ),
+    ] = None,
     forget: Annotated[
         str | None,
         typer.Option(
@@ -51,6 +76,12 @@ def train(
             metavar="SET",
             show_default=False,
         ),
+    ] = None,
+    most_forget: Annotated[
+        int | None, typer.Option(min=1, help="Train on at most so many of these.", show_default=False)
+    ] = None,
+    most_retain: Annotated[
+        int | None, typer.Option(min=1, help="Train on at most so many of the others.", show_default=False)
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same encoder.")] = 0,
     resume: Annotated[
@@ -64,38 +95,56 @@ def train(
     detach: Detach = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Train an encoder on pictures and their captions.
+    """Train an encoder on pictures, and for CLIP on their captions.
 
     Some pictures are held out and never trained on; an audit compares with them.
 
     Runs as a job in its own process: Ctrl-C cancels it, `--detach` leaves it alone, and the dashboard and
     `muc jobs` show it, too.
 
-    Example: `muc train --data my-pictures --name mine --epochs 40 --learning-rate 0.002`
+    Examples: `muc train --data my-pictures --name mine --epochs 40 --learning-rate 0.002`,
+    `muc train --preset demo-simclr --name my-simclr`
     """
     import muc_core.encoders.load  # noqa: F401  (registers the families)
     from muc_core.data.sets import load_dataset
     from muc_core.encoders.family import FAMILIES
+    from muc_core.jobs.presets import PRESETS, plain, with_defaults
     from muc_core.jobs.tasks.train import TrainJob
     from muc_core.workspace import Workspace
 
-    settings = validated(TrainCommand.models()["training"], chosen(ctx), what="training")
+    base = PRESETS.get(preset) if preset else plain(FAMILIES.get(family or "clip"))
+    if family not in (None, base.family):
+        raise MucError(f"the preset {preset!r} is one of {base.family}; leave --family out or take another preset")
+    data = data or base.data
+    if data is None:
+        raise MucError("it is not said what to train on; give --data with demo or the path of pictures")
+    settings = validated(with_defaults(TrainCommand.models()["training"], base.training), chosen(ctx), what="training")
     # Refused here already, and not only when the job gets its turn.
     Workspace().check_new_name(name)
-    FAMILIES.get(family)
     load_dataset(data)
     job = TrainJob(
         name=name,
         # The path is kept with the encoder, which is used from other folders, too.
-        data=data if data == "demo" else str(Path(data).absolute()),
-        family=family,
-        architecture=architecture,
-        held_out=held_out,
-        calibration=calibration,
-        forget=forget,
+        data=_absolute(data),
+        family=base.family,
+        architecture=architecture or base.architecture,
+        held_out=base.held_out if held_out is None else held_out,
+        calibration=base.calibration if calibration is None else calibration,
+        forget=forget or base.forget,
+        most_forget=most_forget or base.most_forget,
+        most_retain=most_retain or base.most_retain,
+        preset=preset,
         settings=settings.model_dump(mode="json"),
         seed=seed,
         resume=resume,
     )
-    then = f"muc unlearn --method ac --original {name} --forget {forget or 'SET'} --name {name}-ac"
+    then = f"muc unlearn --method ac --original {name} --forget {job.forget or 'SET'} --name {name}-ac"
     run_job("train", job, then=then, detach=detach, as_json=as_json)
+
+
+def _absolute(spec: str) -> str:
+    """A data set as it can be named from any folder: `demo`, PATH or FORMAT:PATH with the full path."""
+    if spec == "demo":
+        return spec
+    prefix, colon, path = spec.rpartition(":") if not Path(spec).exists() else ("", "", spec)
+    return f"{prefix}{colon}{Path(path).absolute()}"

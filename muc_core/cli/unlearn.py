@@ -43,19 +43,21 @@ def unlearn(
     """Make an encoder forget part of its training data.
 
     Runs as a job in its own process: Ctrl-C cancels it, `--detach` leaves it alone, and the dashboard and
-    `muc jobs` show it, too. Settings that are not given have the method's defaults.
+    `muc jobs` show it, too. Settings that are not given are those that suit the original encoder: where it
+    was trained with a preset, that preset's, and otherwise the method's defaults.
 
     Example: `muc unlearn --method ac --original demo-clip --forget owner:artist --beta 8 --name my-ac`
     """
     import muc_core.unlearning.methods  # noqa: F401  (registers them)
+    from muc_core.jobs.presets import suited_settings
     from muc_core.jobs.tasks.unlearn import UnlearnJob
     from muc_core.unlearning.method import METHODS
     from muc_core.workspace import Workspace
 
-    settings = validated(METHODS.get(method).settings, chosen(ctx), what=f"the method {method!r}")
     # Refused here already, and not only when the job gets its turn.
     workspace = Workspace()
-    workspace.encoder(original)
+    model = suited_settings(METHODS.get(method), workspace.encoder(original).manifest)
+    settings = validated(model, chosen(ctx), what=f"the method {method!r}")
     workspace.check_new_name(name)
     job = UnlearnJob(
         method=method,

@@ -35,6 +35,21 @@ class DataSplit(BaseModel):
         """All ids trained on: forget, then retain."""
         return self.forget + self.retain
 
+    def limited(self, *, most_forget: int | None, most_retain: int | None) -> "DataSplit":
+        """The same split with at most so many items to forget and to retain, drawn with the split's seed; None: all.
+
+        What is left out belongs to no part: it is neither trained on nor a control.
+
+        Raises:
+            MucError: a number below 1, which would leave nothing.
+        """
+        if any(most is not None and most < 1 for most in (most_forget, most_retain)):
+            raise MucError("at least one picture to forget and one to retain must be kept; give numbers from 1 up")
+        draw = random.Random(self.seed)
+        forget = self.forget if most_forget is None else draw.sample(self.forget, min(most_forget, len(self.forget)))
+        retain = self.retain if most_retain is None else draw.sample(self.retain, min(most_retain, len(self.retain)))
+        return self.model_copy(update={"forget": tuple(sorted(forget)), "retain": tuple(sorted(retain))})
+
     @model_validator(mode="after")
     def _is_a_partition(self) -> "DataSplit":
         if problem := _find_problem(self):

@@ -50,6 +50,7 @@ class Family(Protocol):
 
     name: str
     has_text: bool
+    default_architecture: str
     default_augment: AugmentSettings
 
     def architectures(self) -> tuple[str, ...]:

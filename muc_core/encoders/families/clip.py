@@ -125,6 +125,7 @@ class ClipFamily:
 
     name = "clip"
     has_text = True
+    default_architecture = TINY
     default_augment = AugmentSettings(crop_scale=0.5, flip=0.5)
 
     def architectures(self) -> tuple[str, ...]:

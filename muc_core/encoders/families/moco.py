@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from muc_core.encoders.backbones import backbone_names
+from muc_core.encoders.backbones import DEMO, backbone_names
 from muc_core.encoders.family import Batch, fit_weights
 from muc_core.encoders.loaders import register_family
 from muc_core.encoders.manifest import EncoderManifest
@@ -95,6 +95,7 @@ class MoCoFamily:
 
     name = "moco"
     has_text = False
+    default_architecture = DEMO
     default_augment = AUGMENT
 
     def architectures(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from muc_core.encoders.backbones import backbone_names
+from muc_core.encoders.backbones import DEMO, backbone_names
 from muc_core.encoders.family import Batch, fit_weights
 from muc_core.encoders.loaders import register_family
 from muc_core.encoders.manifest import EncoderManifest
@@ -21,6 +21,7 @@ class SimCLRFamily:
 
     name = "simclr"
     has_text = False
+    default_architecture = DEMO
     default_augment = AUGMENT
 
     def architectures(self) -> tuple[str, ...]:

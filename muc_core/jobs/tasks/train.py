@@ -34,6 +34,9 @@ class TrainJob(BaseModel):
     held_out: int = Field(default=160, ge=0, description="pictures held out as controls; the demo has its own split")
     calibration: int = Field(default=160, ge=0, description="further pictures held out for calibration")
     forget: str | None = Field(default=None, description="forget set, kept in training and never drawn as held-out")
+    most_forget: int | None = Field(default=None, ge=1, description="train on at most so many of the forget set")
+    most_retain: int | None = Field(default=None, ge=1, description="train on at most so many of the other pictures")
+    preset: str | None = Field(default=None, description="name of the preset that all this comes from")
     settings: dict[str, JsonValue] = Field(default_factory=dict, description="training settings; the rest are defaults")
     seed: int = Field(default=0, ge=0, description="of split, initial weights, order and views")
     resume: str | None = Field(default=None, description="id of a run of the same job to go on with")
@@ -54,12 +57,14 @@ def run(job: TrainJob, workspace: Workspace, progress: Progress) -> dict[str, Js
     else:
         forget = resolve_ids(job.forget, dataset, None) if job.forget else ()
         split = make_split(dataset, seed=job.seed, held_out=job.held_out, calibration=job.calibration, forget=forget)
+    split = split.limited(most_forget=job.most_forget, most_retain=job.most_retain)
     seeds = Seeds.from_one(job.seed)
     manifest = EncoderManifest(
         name=job.name,
         title=f"{job.family} {job.architecture} trained on {job.data}",
         family=job.family,
         architecture=job.architecture,
+        preset=job.preset,
         settings=settings.model_dump(mode="json"),
         seeds={"run": job.seed, "split": split.seed, **seeds.model_dump()},
         data=DataReference(spec=job.data, digest=dataset.digest(), split=split),

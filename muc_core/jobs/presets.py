@@ -1,0 +1,115 @@
+"""Presets: everything to train an encoder with, under one name, and the unlearning settings that suit it.
+
+`paper-*` follow the MUC paper (arXiv 2406.03603) on CIFAR-10 or CIFAR-100; where it searched a learning rate, the
+middle of the searched values is the default here. `demo-*` made the encoders that come with the program.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import Field, JsonValue, create_model
+
+from muc_core.encoders.family import Family
+from muc_core.encoders.manifest import EncoderManifest
+from muc_core.registry import Registry
+from muc_core.unlearning.method import Method
+from muc_core.unlearning.settings import TrainingSettings
+
+Values = dict[str, JsonValue]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What to train and how.
+
+    Attributes:
+        name: used in commands and manifests.
+        summary: one sentence for the user.
+        family, architecture: see FAMILIES.
+        data: the data set it is for; None: any, which must be given.
+        held_out, calibration: pictures never trained on, when the data brings no split of its own.
+        forget: the forget set, known before training.
+        most_forget, most_retain: train on at most so many of the pictures to forget and of the others; None: on all.
+        training: settings that differ from those of Retrain.
+        unlearning: by method, settings that differ from its own.
+    """
+
+    name: str
+    summary: str
+    family: str
+    architecture: str
+    data: str | None = None
+    held_out: int = 160
+    calibration: int = 160
+    forget: str | None = None
+    most_forget: int | None = None
+    most_retain: int | None = None
+    training: Values = field(default_factory=dict)
+    unlearning: dict[str, Values] = field(default_factory=dict)
+
+
+PRESETS: Registry[Preset] = Registry("preset")
+
+
+def plain(family: Family) -> Preset:
+    """No preset: the defaults of a family."""
+    return Preset("", f"Plain {family.name}", family.name, family.default_architecture)
+
+
+def suited_settings(method: Method[TrainingSettings], manifest: EncoderManifest) -> type[TrainingSettings]:
+    """The settings model of a method with the defaults that suit an encoder: those of the preset it was trained with.
+
+    Raises:
+        UnknownName: the encoder names a preset that this version does not have.
+    """
+    if manifest.preset is None:
+        return method.settings
+    return with_defaults(method.settings, PRESETS.get(manifest.preset).unlearning.get(method.name, {}))
+
+
+def with_defaults(settings: type[TrainingSettings], values: Values) -> type[TrainingSettings]:
+    """A settings model like another with other defaults. Raises `ValueError` for one that the model refuses."""
+    if not values:
+        return settings
+    defaults = settings.model_validate(values)
+    fields = {}
+    for name in values:
+        info = settings.model_fields[name].asdict()
+        attributes = {**info["attributes"], "default": getattr(defaults, name)}
+        fields[name] = (Annotated[info["annotation"], *info["metadata"]], Field(**attributes))
+    changed: type[TrainingSettings] = create_model(settings.__name__, __base__=settings, **fields)
+    return changed
+
+
+_SGD: Values = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 5e-4, "batch_size": 512, "gradient_clip": None}
+_PAPER_TRAINING: Values = {**_SGD, "epochs": 800, "learning_rate": 0.06, "schedule": "cosine", "warmup": 0.0}
+_PAPER_UNLEARNING: dict[str, Values] = {
+    "retrain": _PAPER_TRAINING,
+    "finetune": {**_SGD, "epochs": 10, "learning_rate": 0.016, "schedule": "constant"},
+    "gradient-ascent": {**_SGD, "epochs": 5, "learning_rate": 1e-5, "schedule": "constant"},
+    "neggrad": {**_SGD, "epochs": 10, "learning_rate": 0.016, "schedule": "constant"},
+    "l1": {**_SGD, "epochs": 10, "learning_rate": 0.006, "schedule": "constant", "penalty": 1e-4},
+    "ac": {
+        **_SGD, "epochs": 10, "learning_rate": 0.006, "schedule": "constant", "alpha": 1.0, "beta": 10.0, "gamma": 1.0
+    },
+}  # fmt: skip
+
+
+def _paper(family: str, architecture: str, title: str) -> Preset:
+    return Preset(
+        name=f"paper-cifar10-{family}",
+        summary=f"{title} on CIFAR-10 as in the MUC paper: 800 epochs, meant for a GPU.",
+        family=family,
+        architecture=architecture,
+        held_out=5000,
+        calibration=0,
+        training=_PAPER_TRAINING,
+        unlearning=_PAPER_UNLEARNING,
+    )
+
+
+for _preset in (
+    _paper("simclr", "cifar-resnet18:512-128", "SimCLR"),
+    _paper("moco", "cifar-resnet18:128@4096", "MoCo"),
+):
+    PRESETS.register(_preset.name, _preset)

@@ -88,7 +88,7 @@ class Probe:
 class Remembering(Protocol):
     """An encoder that keeps vectors it was given once. A probe that asks twice must be answered twice."""
 
-    def without_cache(self) -> Encoder: ...
+    def uncached(self) -> Encoder: ...
 
 
 def check_encoder(
@@ -117,7 +117,7 @@ def check_encoder(
     chosen = _drawings(PICTURES) if pictures is None else pictures
     if len(chosen) < 2:
         raise MucError(f"the set {chosen.name!r} has only one picture; checking an encoder takes at least 2")
-    look = _Look(encoder.without_cache() if isinstance(encoder, Remembering) else encoder, chosen, canaries)
+    look = _Look(encoder.uncached() if isinstance(encoder, Remembering) else encoder, chosen, canaries)
     probes = []
     for number, (name, title, measure) in enumerate(_PROBES):
         progress.report(number, len(_PROBES), title.lower())

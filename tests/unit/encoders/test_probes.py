@@ -301,7 +301,7 @@ def test_damaged_canaries_are_said_to_be_and_kept(tmp_path: Path, content: bytes
 
 def test_what_an_encoder_remembers_is_not_asked_of_its_memory() -> None:
     class Cached(Healthy):
-        def without_cache(self) -> Healthy:
+        def uncached(self) -> Healthy:
             return Random()
 
     assert failed(check_encoder(Cached())) == ["same-twice"]

@@ -50,8 +50,8 @@ def train(
         str | None,
         typer.Option(
             help="Of clip: muc-tiny, the default and small enough for a laptop, or any open_clip architecture. Of "
-            "simclr and moco: demo-resnet, the default, cifar-resnet18, torchvision/NAME or timm/NAME, and after it, if "
-            "you like, the widths of the projection head (cifar-resnet18:512-128) and moco's queue (@4096).",
+            "simclr and moco: demo-resnet, the default, cifar-resnet18, torchvision/NAME or timm/NAME, and after it, "
+            "if you like, the widths of the projection head (cifar-resnet18:512-128) and moco's queue (@4096).",
             show_default=False,
         ),
     ] = None,
@@ -110,6 +110,7 @@ def train(
     from muc_core.encoders.family import FAMILIES
     from muc_core.jobs.presets import PRESETS, plain, with_defaults
     from muc_core.jobs.tasks.train import TrainJob
+    from muc_core.unlearning.method import METHODS
     from muc_core.workspace import Workspace
 
     base = PRESETS.get(preset) if preset else plain(FAMILIES.get(family or "clip"))
@@ -118,7 +119,7 @@ def train(
     data = data or base.data
     if data is None:
         raise MucError("it is not said what to train on; give --data with demo or the path of pictures")
-    settings = validated(with_defaults(TrainCommand.models()["training"], base.training), chosen(ctx), what="training")
+    settings = validated(with_defaults(METHODS.get("retrain").settings, base.training), chosen(ctx), what="training")
     # Refused here already, and not only when the job gets its turn.
     Workspace().check_new_name(name)
     load_dataset(data)

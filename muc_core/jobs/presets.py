@@ -5,7 +5,7 @@ middle of the searched values is the default here. `demo-*` made the encoders th
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, JsonValue, create_model
 
@@ -72,11 +72,13 @@ def with_defaults(settings: type[TrainingSettings], values: Values) -> type[Trai
     if not values:
         return settings
     defaults = settings.model_validate(values)
-    fields = {}
+    fields: dict[str, Any] = {}
+    annotated: Any = Annotated  # its parts are known only when this runs
     for name in values:
         info = settings.model_fields[name].asdict()
         attributes = {**info["attributes"], "default": getattr(defaults, name)}
-        fields[name] = (Annotated[info["annotation"], *info["metadata"]], Field(**attributes))
+        constrained = annotated[(info["annotation"], *info["metadata"])]
+        fields[name] = (constrained, Field(**attributes))
     changed: type[TrainingSettings] = create_model(settings.__name__, __base__=settings, **fields)
     return changed
 

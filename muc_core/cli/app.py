@@ -8,6 +8,7 @@ from muc_core import __version__
 from muc_core.cli import demo, encoders, jobs
 from muc_core.cli.group import Speaking
 from muc_core.cli.matrices import matrices
+from muc_core.cli.serve import serve_encoder
 from muc_core.cli.presets import presets
 from muc_core.cli.train import TrainCommand, train
 from muc_core.cli.unlearn import UnlearnCommand, unlearn
@@ -23,6 +24,7 @@ app.add_typer(demo.app, name="demo")
 app.command(cls=TrainCommand)(train)
 app.command(cls=UnlearnCommand)(unlearn)
 app.command()(matrices)
+app.command()(serve_encoder)
 app.command()(presets)
 app.add_typer(encoders.app, name="encoders")
 app.add_typer(jobs.app, name="jobs")

@@ -30,6 +30,7 @@ COMMANDS = [
     ("train",),
     ("unlearn",),
     ("matrices",),
+    ("serve-encoder",),
     ("encoders",),
     ("encoders", "list"),
     ("encoders", "show"),

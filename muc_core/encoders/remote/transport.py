@@ -1,0 +1,49 @@
+"""Connections that lead where the guard looked: the name is resolved, checked, and the checked address is dialled."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import httpcore
+import httpx
+
+from muc_core.encoders.remote.address import resolve
+
+
+class GuardedBackend(httpcore.NetworkBackend):
+    """Opens TCP connections to checked addresses only. TLS still verifies the name, not the address."""
+
+    def __init__(self, allow_private: bool) -> None:
+        self._allow_private = allow_private
+        self._plain = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        *others, last = resolve(host, port, self._allow_private)
+        for address in others:
+            try:
+                return self._plain.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue  # a name may have IPv6 addresses where the network has none
+        return self._plain.connect_tcp(last, port, timeout, local_address, socket_options)
+
+
+class GuardedTransport(httpx.HTTPTransport):
+    """httpx's own transport over `GuardedBackend`.
+
+    Proxies of the environment are not used: behind one, the address that is contacted could not be checked.
+    """
+
+    def __init__(self, *, allow_private: bool, connections: int) -> None:
+        super().__init__()
+        # httpx has no argument for the network backend; its pool takes one.
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=httpx.create_ssl_context(),
+            max_connections=connections,
+            network_backend=GuardedBackend(allow_private),
+        )

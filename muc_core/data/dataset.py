@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
@@ -16,6 +18,9 @@ from muc_core.errors import MucError
 
 MEMORY_LIMIT_BYTES = 512 * 2**20
 """Sets whose pixels at the size asked for fit below this are decoded once and kept; of larger ones nothing is kept."""
+
+LARGE = 20_000
+"""Sets of more pictures than this are large: opening them looks at no picture, and their digest decodes none."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,34 @@ class Item:
     owner: str | None = None
 
 
+class ItemTable(Sequence[Item]):
+    """The items of a large set, held as columns; an `Item` is made when it is asked for. Ids are unique."""
+
+    @property
+    @abstractmethod
+    def ids(self) -> Sequence[str]: ...
+
+    @property
+    @abstractmethod
+    def texts(self) -> Sequence[str | None]: ...
+
+    @property
+    @abstractmethod
+    def labels(self) -> Sequence[str | None]: ...
+
+    @property
+    @abstractmethod
+    def owners(self) -> Sequence[str | None]: ...
+
+    @abstractmethod
+    def find(self, item_id: str) -> int | None:
+        """Position of an id, None when there is no such item."""
+
+    @abstractmethod
+    def take(self, positions: Sequence[int]) -> "ItemTable":
+        """The items at these positions. Raises `MucError` when one is there twice."""
+
+
 class ImageSource(Protocol):
     """Where the pixels come from."""
 
@@ -35,6 +68,14 @@ class ImageSource(Protocol):
 
     def load(self, indices: Sequence[int], size: int) -> Tensor:
         """Square pictures as uint8 `[n, 3, size, size]` in RGB. Raises `BadImage`, naming the bad file."""
+
+
+@runtime_checkable
+class Fingerprinted(Protocol):
+    """A source that can tell whether its pictures are the same ones without decoding them."""
+
+    def fingerprint(self, indices: Sequence[int]) -> bytes:
+        """Changes when the encoded pictures do, as far as its documentation says. Raises `BadImage`."""
 
 
 class TensorImages:
@@ -65,13 +106,18 @@ class _Selection:
 
     def __init__(self, parent: "ImageTextDataset", positions: Sequence[int]) -> None:
         self.parent = parent
-        self._positions = tuple(positions)
+        self._positions = np.asarray(positions, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self._positions)
 
     def load(self, indices: Sequence[int], size: int) -> Tensor:
-        return self.parent.images(size, [self._positions[i] for i in indices])
+        return self.parent.images(size, self.positions(indices))
+
+    def positions(self, indices: Sequence[int]) -> list[int]:
+        """Where pictures of the selection are in the parent."""
+        found: list[int] = self._positions[np.asarray(indices, dtype=np.int64)].tolist()
+        return found
 
 
 class _Memory:
@@ -97,7 +143,7 @@ class ImageTextDataset:
 
     Args:
         name: shown to the user.
-        items: one per picture, ids unique.
+        items: one per picture, ids unique; an `ItemTable` is kept as it is.
         source: the pixels, in the same order.
 
     Raises:
@@ -110,13 +156,15 @@ class ImageTextDataset:
         if len(items) != len(source):
             raise ValueError(f"{len(items)} items for {len(source)} pictures")
         self.name = name
-        self.items = tuple(items)
         self.source = source
-        self._positions = {item.id: position for position, item in enumerate(self.items)}
-        if len(self._positions) != len(self.items):
-            # a repeated id has kept its last position only
-            twice = next(item.id for position, item in enumerate(self.items) if self._positions[item.id] != position)
-            raise MucError(f"the set {name!r} has two items with the id {twice!r}; ids must be unique")
+        self.items: Sequence[Item] = items if isinstance(items, ItemTable) else tuple(items)
+        self._positions: dict[str, int] = {}
+        if not isinstance(items, ItemTable):
+            self._positions = {item.id: position for position, item in enumerate(items)}
+            if len(self._positions) != len(items):
+                # a repeated id has kept its last position only
+                twice = next(item.id for position, item in enumerate(items) if self._positions[item.id] != position)
+                raise MucError(f"the set {name!r} has two items with the id {twice!r}; ids must be unique")
         self._memory: dict[int, _Memory] = {}
         self._digests: dict[int, str] = {}
 
@@ -125,30 +173,46 @@ class ImageTextDataset:
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
-        return tuple(item.id for item in self.items)
+        """All ids. Of a large set they are made when first asked for; `item_ids` is the way to look through them."""
+        return tuple(self.item_ids)
 
     @cached_property
     def texts(self) -> tuple[str | None, ...]:
-        return tuple(item.text for item in self.items)
+        """All captions, made as `ids` are."""
+        return tuple(self.items.texts if isinstance(self.items, ItemTable) else (item.text for item in self.items))
 
     @cached_property
-    def labels(self) -> tuple[str | None, ...]:
-        return tuple(item.label for item in self.items)
+    def item_ids(self) -> Sequence[str]:
+        """The ids as they are held: a column when the items are."""
+        return self.items.ids if isinstance(self.items, ItemTable) else tuple(item.id for item in self.items)
 
     @cached_property
-    def owners(self) -> tuple[str | None, ...]:
-        return tuple(item.owner for item in self.items)
+    def labels(self) -> Sequence[str | None]:
+        return self.items.labels if isinstance(self.items, ItemTable) else tuple(item.label for item in self.items)
+
+    @cached_property
+    def owners(self) -> Sequence[str | None]:
+        return self.items.owners if isinstance(self.items, ItemTable) else tuple(item.owner for item in self.items)
+
+    def find(self, item_id: str) -> int | None:
+        """Position of an id, None when the set does not have it."""
+        return self.items.find(item_id) if isinstance(self.items, ItemTable) else self._positions.get(item_id)
 
     def index_of(self, item_id: str) -> int:
         """Position of an id. Raises `MucError` when the set does not have it."""
-        if item_id not in self._positions:
+        position = self.find(item_id)
+        if position is None:
             raise MucError(f"the set {self.name!r} has no item {item_id!r}")
-        return self._positions[item_id]
+        return position
 
     def subset(self, ids: Sequence[str], *, name: str | None = None) -> "ImageTextDataset":
         """The named items, in the order of `ids`. Raises `MucError` for an unknown or repeated id, or none at all."""
         positions = [self.index_of(item_id) for item_id in ids]
-        return ImageTextDataset(name or self.name, [self.items[p] for p in positions], _Selection(self, positions))
+        if isinstance(self.items, ItemTable):
+            items: Sequence[Item] = self.items.take(positions)
+        else:
+            items = [self.items[position] for position in positions]
+        return ImageTextDataset(name or self.name, items, _Selection(self, positions))
 
     def images(self, size: int, indices: Sequence[int] | None = None) -> Tensor:
         """Pixels as uint8 `[n, 3, size, size]` in RGB; all pictures when `indices` is None.
@@ -165,14 +229,26 @@ class ImageTextDataset:
         return self._memory[size].read(indices)
 
     def digest(self, size: int = 32) -> str:
-        """SHA-256 over ids, captions and the pixels at a small size: the same content gives the same digest."""
+        """SHA-256 over ids, captions and the pixels at a small size: the same content gives the same digest.
+
+        Of large sets from files (more than `LARGE` pictures) no picture is decoded: instead of the pixels it covers
+        what their source's `fingerprint` does, and `size` does not matter.
+
+        Raises:
+            BadImage: a picture that is gone, or cannot be decoded when it must be.
+        """
         if size not in self._digests:
             content = hashlib.sha256()
-            for item in self.items:
-                content.update(json.dumps([item.id, item.text]).encode())
-            for start in range(0, len(self), 1024):
-                chunk = range(start, min(start + 1024, len(self)))
-                content.update(self.images(size, chunk).numpy().tobytes())
+            texts = self.items.texts if isinstance(self.items, ItemTable) else self.texts
+            for item_id, text in zip(self.item_ids, texts, strict=True):
+                content.update(json.dumps([item_id, text]).encode())
+            fingerprint = _fingerprint(self.source, range(len(self))) if len(self) > LARGE else None
+            if fingerprint is not None:
+                content.update(b"fingerprint" + fingerprint)
+            else:
+                for start in range(0, len(self), 1024):
+                    chunk = range(start, min(start + 1024, len(self)))
+                    content.update(self.images(size, chunk).numpy().tobytes())
             self._digests[size] = content.hexdigest()
         return self._digests[size]
 
@@ -187,3 +263,9 @@ class ImageTextDataset:
             parent = self.source.parent
             return parent._remembers(size) or parent._at_hand(size)
         return False
+
+
+def _fingerprint(source: ImageSource, indices: Sequence[int]) -> bytes | None:
+    if isinstance(source, _Selection):
+        return _fingerprint(source.parent.source, source.positions(indices))
+    return source.fingerprint(indices) if isinstance(source, Fingerprinted) else None

@@ -4,6 +4,7 @@ A file that cannot be used is rejected with one sentence and the others go on; w
 is noted. Ids are the files' relative paths.
 """
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,17 +16,33 @@ from torch import Tensor
 
 from muc_core.data.archives import read_archive
 from muc_core.data.captions import Caption, CaptionTable, is_caption_file, parse_captions
-from muc_core.data.dataset import ImageTextDataset, Item
+from muc_core.data.columns import ColumnBuilder, ColumnItems, TextColumn, TextIds
+from muc_core.data.dataset import LARGE, ImageTextDataset, Item
 from muc_core.data.decode import MAX_FILE_BYTES, check_header, decode_image, to_square_tensor
 from muc_core.data.paths import clean_path, guess_caption, is_clutter, match_key, name_some
+from muc_core.data.pictures import FilePictures
 from muc_core.errors import BadImage, MucError
 
-__all__ = ["EncodedImages", "Ingest", "Rejection", "guess_caption", "ingest_files", "ingest_folder", "ingest_zip"]
+__all__ = [
+    "EncodedImages",
+    "Ingest",
+    "Rejection",
+    "guess_caption",
+    "ingest_files",
+    "ingest_folder",
+    "ingest_zip",
+    "usable_dataset",
+]
+
+_log = logging.getLogger(__name__)
+_MOST_WARNINGS = 20
 
 PICTURE_SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".apng")
 )
 """In a folder, files with other suffixes are not looked at."""
+
+_SPLIT_FOLDERS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
 
 
 @dataclass(frozen=True)
@@ -113,8 +130,12 @@ def ingest_zip(path_or_bytes: str | Path | bytes, *, name: str) -> Ingest:
 def ingest_folder(path: str | Path, *, name: str) -> Ingest:
     """A folder of pictures and its subfolders, perhaps with caption files beside the pictures.
 
-    Only the headers are read; a picture is decoded when it is asked for, so that damage further in shows then, as
-    `BadImage`. Files without the suffix of a picture are left out and counted in a note.
+    A picture's label is its class folder: the first folder on its path, or the second where the first ones are all
+    named like the parts of a split (train, val, test). A label from a caption file comes first.
+
+    Only the headers are read, and of more than `LARGE` pictures only the names; a picture is decoded when it is asked
+    for, so that damage shows then, as `BadImage`. Files without the suffix of a picture are left out and counted in a
+    note.
 
     Raises:
         MucError: the path is not a folder, or the folder holds no usable picture.
@@ -123,6 +144,7 @@ def ingest_folder(path: str | Path, *, name: str) -> Ingest:
     if not root.is_dir():
         raise MucError(f"there is no folder {root}; give the path of a folder with pictures")
     collected = _Collected()
+    pictures: list[str] = []
     others: Counter[str] = Counter()
     for folder, subfolders, file_names in os.walk(root, onerror=collected.reject_folder):
         # hidden folders are passed over, and the order is the same on every machine
@@ -137,17 +159,50 @@ def ingest_folder(path: str | Path, *, name: str) -> Ingest:
             if is_caption_file(shown):
                 collected.add_captions(shown, file)
             elif suffix in PICTURE_SUFFIXES:
-                collected.add_path(shown, file)
+                pictures.append(shown)
             else:
                 others[suffix or "without suffix"] += 1
     if +others:
         kinds = name_some([f"{count:,} {kind}" for kind, count in (+others).most_common()], 5)
         collected.notes.append(f"left out, because they are not pictures: {kinds}")
-    ingest = collected.finish(name, {}, False)
+    if len(pictures) > LARGE:
+        return collected.finish_large(name, root, pictures)
+    for shown in pictures:
+        collected.add_path(shown, root / shown)
+    ingest = collected.finish(name, {}, False, class_folders=True)
     if ingest.dataset is None:
         why = f"; {ingest.rejected[0].reason}" if ingest.rejected else ""
         raise MucError(f"the folder {root} holds no picture that can be used{why}")
     return ingest
+
+
+def usable_dataset(ingest: Ingest, path: Path) -> ImageTextDataset:
+    """The set that an ingest of this path gave; what could not be used is logged as warnings.
+
+    Raises:
+        MucError: there is no usable picture.
+    """
+    for rejection in ingest.rejected[:_MOST_WARNINGS]:
+        _log.warning("%s", rejection.reason)
+    if len(ingest.rejected) > _MOST_WARNINGS:
+        _log.warning("%s: %d more files or lines were not used", path, len(ingest.rejected) - _MOST_WARNINGS)
+    for note in ingest.notes[:_MOST_WARNINGS]:
+        _log.info("%s", note)
+    if ingest.dataset is None:
+        why = f"; {ingest.rejected[0].reason}" if ingest.rejected else ""
+        raise MucError(f"{path} holds no picture that can be used{why}")
+    return ingest.dataset
+
+
+def _class_folder(paths: Iterable[str]) -> int:
+    """Which folder on a picture's path names its class: 0 the first, 1 the second."""
+    first = {path.split("/", 1)[0].lower() for path in paths if "/" in path}
+    return int(bool(first) and first <= _SPLIT_FOLDERS)
+
+
+def _class_of(path: str, class_folder: int) -> str | None:
+    folders = path.split("/")[:-1]
+    return folders[class_folder] if len(folders) > class_folder else None
 
 
 @dataclass
@@ -237,10 +292,11 @@ class _Collected:
     def reject_folder(self, error: OSError) -> None:
         self._reject(str(error.filename), MucError(f"the folder {error.filename} cannot be read: {error.strerror}"))
 
-    def finish(self, name: str, typed: Mapping[str, str | None], guess: bool) -> Ingest:
+    def finish(self, name: str, typed: Mapping[str, str | None], guess: bool, *, class_folders: bool = False) -> Ingest:
         items: list[Item] = []
         files: list[bytes | Path] = []
         guessed = 0
+        class_folder = _class_folder(picture.path for picture in self._pictures)
         for source in self._sources:
             self._match(source)
         for picture in self._pictures:
@@ -250,6 +306,8 @@ class _Collected:
                 text = guess_caption(picture.path)
                 guessed += text is not None
             label, owner = (caption.label, caption.owner) if caption else (None, None)
+            if label is None and class_folders:
+                label = _class_of(picture.path, class_folder)
             items.append(Item(picture.id, text, label, owner))
             files.append(picture.content)
         if guessed:
@@ -258,6 +316,34 @@ class _Collected:
         rejected = {rejection.name for rejection in self.rejected}
         self._note_missing("captions were typed for", [key for key in typed if key not in rejected.union(ids)])
         dataset = ImageTextDataset(name, items, EncodedImages(ids, files)) if items else None
+        return Ingest(dataset, tuple(self.rejected), tuple(self.notes))
+
+    def finish_large(self, name: str, root: Path, pictures: Sequence[str]) -> Ingest:
+        """The pictures of a large folder by their paths from it; none is looked at."""
+        self._loose.seen.update(match_key(shown) for shown in pictures if self._loose.tables)
+        paths, texts, labels, owners = (ColumnBuilder() for _ in range(4))
+        usable: list[str] = []
+        for shown in pictures:
+            try:
+                # most names are plain, and these need no closer look
+                usable.append(
+                    shown if shown.isascii() and shown.isprintable() and "\\" not in shown else clean_path(shown)
+                )
+            except MucError as error:
+                self._reject(shown, error)
+        self._loose.paths.update(usable if self._loose.tables else ())
+        self._match(self._loose)
+        class_folder = _class_folder(usable)
+        for path in usable:
+            caption = self._loose.captions.get(match_key(path)) if self._loose.captions else None
+            paths.append(path)
+            texts.append(caption.text if caption else None)
+            labels.append((caption.label if caption else None) or _class_of(path, class_folder))
+            owners.append(caption.owner if caption else None)
+        ids = TextIds(paths.finish())
+        columns = TextColumn(texts.finish()), TextColumn.of_few(labels.finish()), TextColumn.of_few(owners.finish())
+        items = ColumnItems(ids, texts=lambda: columns[0], labels=lambda: columns[1], owners=lambda: columns[2])
+        dataset = ImageTextDataset(name, items, FilePictures(root, ids, ids))
         return Ingest(dataset, tuple(self.rejected), tuple(self.notes))
 
     def _add_bytes(self, path: str, content: bytes, source: _Source) -> None:

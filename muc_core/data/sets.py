@@ -1,20 +1,21 @@
-"""Sets by name, as users write them: `demo`, `owner:artist`, `held-out`, `category:animal-bird`, `ids:FILE`, a path."""
+"""Sets by name, as users write them: `demo`, `owner:artist`, `held-out`, `category:animal-bird`, `ids:FILE`, a path.
+
+A path is a data set in one of the registered formats, told from its content, or `FORMAT:PATH` where that is not enough.
+"""
 
 import difflib
-import logging
 import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import muc_core.data.formats  # noqa: F401  (registers them)
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.demo import load_demo
-from muc_core.data.ingest import Ingest, ingest_files, ingest_folder, ingest_zip
+from muc_core.data.formats.base import FORMATS, DataFormat
 from muc_core.data.paths import name_some
 from muc_core.data.splits import DataSplit
 from muc_core.errors import MucError, UnknownName
-
-_log = logging.getLogger(__name__)
 
 _PARTS = {
     "train": "all items trained on",
@@ -23,7 +24,7 @@ _PARTS = {
     "held-out": "never trained on: the controls",
     "calibration": "never trained on: for calibration",
 }
-_MOST_WARNINGS = 20
+_IMAGES = "?images="
 
 
 @dataclass(frozen=True)
@@ -36,21 +37,35 @@ class SetInfo:
 
 
 def load_dataset(spec: str) -> ImageTextDataset:
-    """The data set "demo", or that of a folder or zip archive with pictures and perhaps caption files.
+    """The data set "demo", or that at a path, in any format that is registered.
 
-    Files of it that cannot be used are logged as warnings.
+    The format is told from names and content. "FORMAT:PATH" says it, as "cifar10:PATH" does where both CIFARs are. A
+    pattern such as "shards-{000..009}.tar" is a path, too, and "PATH?images=FOLDER" says where the picture files are
+    that the file at PATH names. Files that cannot be used, and are left out for it, are logged as warnings.
 
     Raises:
         UnknownName: neither "demo" nor an existing path.
-        MucError: a path without usable pictures.
+        MucError: a path in no format or in several, or a data set with a fault in it.
     """
     if spec == "demo":
         return load_demo()
-    if not os.path.exists(spec):
+    location = _locate(spec)
+    if location is None:
         raise UnknownName(
-            f"there is no data set {spec[:100]!r}; known: demo, or the path of a folder or zip with pictures"
+            f"there is no data set {spec[:100]!r}; known: demo, or the path of a folder, zip, table, .tar or "
+            ".parquet with pictures"
         )
-    return _load_path(Path(spec))
+    return location.open()
+
+
+def absolute_spec(spec: str) -> str:
+    """The same data set, written so that it means the same in another working directory."""
+    location = None if spec == "demo" else _locate(spec)
+    if location is None:
+        return spec
+    data_format = f"{location.format.name}:" if location.format else ""
+    images = f"{_IMAGES}{location.images.absolute()}" if location.images else ""
+    return f"{data_format}{location.path.absolute()}{images}"
 
 
 def resolve_ids(spec: str, dataset: ImageTextDataset, split: DataSplit | None) -> tuple[str, ...]:
@@ -81,7 +96,7 @@ def resolve_ids(spec: str, dataset: ImageTextDataset, split: DataSplit | None) -
 
 
 def resolve_items(spec: str, *, dataset: ImageTextDataset, split: DataSplit | None) -> ImageTextDataset:
-    """The items that a spec names: a set as `resolve_ids` knows it, or the path of a folder, a zip or a picture.
+    """The items that a spec names: a set as `resolve_ids` knows it, or a data set as `load_dataset` knows it.
 
     Raises:
         UnknownName: no such set or path; the message lists what is known.
@@ -90,8 +105,9 @@ def resolve_items(spec: str, *, dataset: ImageTextDataset, split: DataSplit | No
     kind, colon, _ = spec.partition(":")
     if spec in _PARTS or (colon and kind in ("owner", "category", "ids")):
         return dataset.subset(resolve_ids(spec, dataset, split), name=spec)
-    if os.path.exists(spec):
-        return _load_path(Path(spec))
+    location = _locate(spec)
+    if location is not None:
+        return location.open()
     known = name_some([info.spec for info in list_sets(dataset, split)], 12)
     raise UnknownName(
         f"there is no set {spec[:100]!r}; known: {known}, ids:FILE, or the path of a folder, zip or picture"
@@ -128,7 +144,7 @@ def _grouped(kind: str, dataset: ImageTextDataset, split: DataSplit | None) -> l
     trained = None if split is None else set(split.train)
     return [
         (item_id, value)
-        for item_id, value in zip(dataset.ids, values, strict=True)
+        for item_id, value in zip(dataset.item_ids, values, strict=True)
         if value is not None and (trained is None or item_id in trained)
     ]
 
@@ -153,13 +169,12 @@ def _read_ids(file: Path, dataset: ImageTextDataset) -> tuple[str, ...]:
         raise MucError(f"the file of ids {file} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise MucError(f"the file of ids {file} is not UTF-8 text; save it with the encoding UTF-8") from error
-    known = set(dataset.ids)
     first_line: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         item_id = line.strip()
         if not item_id or item_id.startswith("#"):
             continue
-        if item_id not in known:
+        if dataset.find(item_id) is None:
             raise MucError(f"{file}, line {number}: {dataset.name!r} has no item {item_id!r}; give one id a line")
         if item_id in first_line:
             raise MucError(f"{file}, line {number}: {item_id!r} is named in line {first_line[item_id]} already")
@@ -169,27 +184,49 @@ def _read_ids(file: Path, dataset: ImageTextDataset) -> tuple[str, ...]:
     return tuple(first_line)
 
 
-def _load_path(path: Path) -> ImageTextDataset:
-    if path.is_dir():
-        ingest = ingest_folder(path, name=path.resolve().name)
-    elif path.suffix.lower() == ".zip":
-        ingest = ingest_zip(path, name=path.stem)
-    else:
-        ingest = _ingest_picture(path)
-    for rejection in ingest.rejected[:_MOST_WARNINGS]:
-        _log.warning("%s", rejection.reason)
-    if len(ingest.rejected) > _MOST_WARNINGS:
-        _log.warning("%s: %d more files or lines were not used", path, len(ingest.rejected) - _MOST_WARNINGS)
-    for note in ingest.notes[:_MOST_WARNINGS]:
-        _log.info("%s", note)
-    if ingest.dataset is None:
-        why = f"; {ingest.rejected[0].reason}" if ingest.rejected else ""
-        raise MucError(f"{path} holds no picture that can be used{why}")
-    return ingest.dataset
+@dataclass(frozen=True)
+class _Location:
+    """Where a data set is, with what the user said of its format and of the folder of its pictures."""
+
+    path: Path
+    format: DataFormat | None
+    images: Path | None
+
+    def open(self) -> ImageTextDataset:
+        data_format = self.format or self._recognise()
+        if self.images is not None and not data_format.takes_images:
+            raise MucError(f"{self.path} is {data_format.title}, which names no picture files; leave {_IMAGES}... out")
+        if self.images is not None and not self.images.is_dir():
+            raise MucError(f"there is no folder {self.images}; write after {_IMAGES} where the pictures are")
+        return data_format.open(self.path, self.images)
+
+    def _recognise(self) -> DataFormat:
+        try:
+            found = [each for each in FORMATS if not each.general and each.recognise(self.path)]
+            found = found or [each for each in FORMATS if each.general and each.recognise(self.path)]
+        except OSError as error:
+            raise MucError(f"{self.path} cannot be read: {error.strerror or error}") from error
+        if not found:
+            known = "; ".join(each.title for each in FORMATS)
+            raise MucError(f"{self.path} is in no format that is known: {known}. If it is, write FORMAT:PATH")
+        if len(found) > 1:
+            ways = ", ".join(f"{each.name}:{self.path}" for each in found)
+            raise MucError(f"{self.path} can be read in several ways; write one of {ways}")
+        return found[0]
 
 
-def _ingest_picture(path: Path) -> Ingest:
-    try:
-        return ingest_files([(path.name, path.read_bytes())], name=path.name)
-    except OSError as error:
-        raise MucError(f"{path} cannot be read: {error.strerror or error}") from error
+def _locate(spec: str) -> _Location | None:
+    """What a spec says of where a data set is; None when nothing is there."""
+    if os.path.exists(spec):
+        return _Location(Path(spec), None, None)
+    name, colon, rest = spec.partition(":")
+    data_format = FORMATS.get(name) if colon and name in FORMATS.names() else None
+    path, asked, images = (rest if data_format else spec).partition(_IMAGES)
+    # a pattern names files, and is not one; the format tells which of them are missing
+    if not os.path.exists(path) and not _is_pattern(path):
+        return None
+    return _Location(Path(path), data_format, Path(images) if asked else None)
+
+
+def _is_pattern(path: str) -> bool:
+    return "{" in path and path.endswith(".tar") and "\0" not in path

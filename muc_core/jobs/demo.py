@@ -1,6 +1,6 @@
 """How the demo's encoders are made: one recipe each, from nothing, with fixed seeds.
 
-The settings come from the search that docs/demo-search.md reports.
+The settings come from the searches that docs/demo-search.md reports.
 """
 
 import shutil
@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.errors import MucError, UnknownName
+from muc_core.jobs.presets import PRESETS
 from muc_core.jobs.tasks.train import TrainJob
 from muc_core.jobs.tasks.train import run as train
 from muc_core.jobs.tasks.unlearn import UnlearnJob
@@ -20,26 +21,37 @@ from muc_core.jobs.tasks.unlearn import run as unlearn
 from muc_core.progress import SILENT, Progress
 from muc_core.workspace import Workspace
 
-ORIGINAL = TrainJob(name="demo-clip", settings={"epochs": 40, "learning_rate": 2e-3, "checkpoints": 1})
+TWO_VIEW = ("demo-simclr", "demo-moco")
+"""Originals that are trained with the preset of their name and unlearned with the settings that it brings."""
+
+ORIGINALS: tuple[TrainJob, ...] = (
+    TrainJob(name="demo-clip", settings={"epochs": 40, "learning_rate": 2e-3, "checkpoints": 1}),
+    *(PRESETS.get(name).job(name, checkpoints=1) for name in (*TWO_VIEW, "demo-simclr-blind")),
+)
 
 
-def _after(method: str, settings: dict[str, JsonValue]) -> UnlearnJob:
+def _after(original: str, method: str, settings: Mapping[str, JsonValue]) -> UnlearnJob:
     return UnlearnJob(
-        name=f"demo-clip-{method}",
+        name=f"{original}-{method}",
         method=method,
-        original=ORIGINAL.name,
+        original=original,
         forget="owner:artist",
-        settings={"checkpoints": 1, **settings},
+        settings={**settings, "checkpoints": 1},
     )
 
 
-UNLEARNED = (
-    _after("retrain", {"epochs": 40, "learning_rate": 2e-3}),
-    _after("ac", {"epochs": 8, "learning_rate": 2e-3, "schedule": "cosine", "alpha": 0.0, "beta": 2.0, "gamma": 0.0}),
-    _after("finetune", {"epochs": 10, "learning_rate": 4e-3, "schedule": "cosine"}),
-    _after("gradient-ascent", {"epochs": 5, "learning_rate": 2e-4}),
-    _after("neggrad", {"epochs": 5, "learning_rate": 5e-4}),
-    _after("l1", {"epochs": 10, "learning_rate": 2e-3, "schedule": "cosine", "penalty": 1e-4}),
+UNLEARNED: tuple[UnlearnJob, ...] = (
+    _after("demo-clip", "retrain", {"epochs": 40, "learning_rate": 2e-3}),
+    _after(
+        "demo-clip",
+        "ac",
+        {"epochs": 8, "learning_rate": 2e-3, "schedule": "cosine", "alpha": 0.0, "beta": 2.0, "gamma": 0.0},
+    ),
+    _after("demo-clip", "finetune", {"epochs": 10, "learning_rate": 4e-3, "schedule": "cosine"}),
+    _after("demo-clip", "gradient-ascent", {"epochs": 5, "learning_rate": 2e-4}),
+    _after("demo-clip", "neggrad", {"epochs": 5, "learning_rate": 5e-4}),
+    _after("demo-clip", "l1", {"epochs": 10, "learning_rate": 2e-3, "schedule": "cosine", "penalty": 1e-4}),
+    *(_after(name, method, settings) for name in TWO_VIEW for method, settings in PRESETS.get(name).unlearning.items()),
 )
 
 
@@ -56,18 +68,20 @@ def build_demo(out: Path, *, only: Sequence[str] = (), progress: Progress = SILE
         MucError: `out` cannot be written.
         Cancelled: from `progress`; encoders already built stay.
     """
-    known = [ORIGINAL.name, *(job.name for job in UNLEARNED)]
+    known = [job.name for job in (*ORIGINALS, *UNLEARNED)]
     if wrong := [name for name in only if name not in known]:
         raise UnknownName(f"the demo has no encoder {wrong[0]!r}; known: {', '.join(known)}")
     wanted = set(only or known)
     manifests = []
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder), assets=Path(folder) / "none")
-        train(ORIGINAL, workspace, _Named(progress, ORIGINAL.name))
-        if ORIGINAL.name in wanted:
-            manifests.append(_publish(workspace, ORIGINAL.name, out))
-        for job in UNLEARNED:
-            if job.name in wanted:
+        for original in ORIGINALS:
+            after = [job for job in UNLEARNED if job.original == original.name and job.name in wanted]
+            if original.name in wanted or after:
+                train(original, workspace, _Named(progress, original.name))
+            if original.name in wanted:
+                manifests.append(_publish(workspace, original.name, out))
+            for job in after:
                 unlearn(job, workspace, _Named(progress, job.name))
                 manifests.append(_publish(workspace, job.name, out))
     return manifests

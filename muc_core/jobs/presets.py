@@ -11,6 +11,8 @@ from pydantic import Field, JsonValue, create_model
 
 from muc_core.encoders.family import Family
 from muc_core.encoders.manifest import EncoderManifest
+from muc_core.encoders.two_view import AUGMENT
+from muc_core.jobs.tasks.train import TrainJob
 from muc_core.registry import Registry
 from muc_core.unlearning.method import Method
 from muc_core.unlearning.settings import TrainingSettings
@@ -47,6 +49,23 @@ class Preset:
     training: Values = field(default_factory=dict)
     unlearning: dict[str, Values] = field(default_factory=dict)
 
+    def job(self, name: str, *, checkpoints: int) -> TrainJob:
+        """The training of an encoder of that name on the data that the preset brings."""
+        assert self.data is not None
+        return TrainJob(
+            name=name,
+            data=self.data,
+            family=self.family,
+            architecture=self.architecture,
+            held_out=self.held_out,
+            calibration=self.calibration,
+            forget=self.forget,
+            most_forget=self.most_forget,
+            most_retain=self.most_retain,
+            preset=self.name,
+            settings={**self.training, "checkpoints": checkpoints},
+        )
+
 
 PRESETS: Registry[Preset] = Registry("preset")
 
@@ -76,9 +95,8 @@ def with_defaults(settings: type[TrainingSettings], values: Values) -> type[Trai
     annotated: Any = Annotated  # its parts are known only when this runs
     for name in values:
         info = settings.model_fields[name].asdict()
-        attributes = {**info["attributes"], "default": getattr(defaults, name)}
-        constrained = annotated[(info["annotation"], *info["metadata"])]
-        fields[name] = (constrained, Field(**attributes))
+        parts = (info["annotation"], *info["metadata"], Field(**info["attributes"] | {"default": ...}))
+        fields[name] = (annotated[parts], getattr(defaults, name))
     changed: type[TrainingSettings] = create_model(settings.__name__, __base__=settings, **fields)
     return changed
 
@@ -110,7 +128,46 @@ def _paper(family: str, architecture: str, title: str) -> Preset:
     )
 
 
+_DEMO_VIEWS: Values = AUGMENT.model_copy(update={"crop_scale": 0.3}).model_dump()
+_DEMO: Values = {"optimizer": "adamw", "weight_decay": 0.05, "augment": _DEMO_VIEWS}
+
+
+def _demo(family: str, architecture: str, title: str, *, batch_size: int, epochs: int) -> Preset:
+    training = {
+        **_DEMO, "temperature": 0.1, "batch_size": batch_size, "epochs": epochs, "learning_rate": 1e-3, "warmup": 0.05
+    }  # fmt: skip
+    common = {**_DEMO, "batch_size": batch_size}
+    return Preset(
+        name=f"demo-{family}",
+        summary=f"{title} on 300 drawings of the demo, 100 of them the artist's, until it remembers them.",
+        family=family,
+        architecture=architecture,
+        data="demo",
+        most_forget=100,
+        most_retain=200,
+        training=training,
+        unlearning={
+            "retrain": training,
+            "finetune": {**common, "epochs": 40, "learning_rate": 1e-3},
+            "gradient-ascent": {**common, "epochs": 10, "learning_rate": 1e-4},
+            "neggrad": {**common, "epochs": 10, "learning_rate": 3e-4},
+            "l1": {**common, "epochs": 40, "learning_rate": 1e-3, "penalty": 1e-4},
+            "ac": {**common, "epochs": 20, "learning_rate": 1e-3, "alpha": 1.0, "beta": 2.0, "gamma": 1.0},
+        },
+    )
+
+
 for _preset in (
+    _demo("simclr", "demo-resnet", "SimCLR", batch_size=150, epochs=400),
+    _demo("moco", "demo-resnet@100", "MoCo", batch_size=100, epochs=400),
+    Preset(
+        name="demo-simclr-blind",
+        summary="SimCLR on all drawings of the demo, too briefly to remember any: every audit must say it cannot tell.",
+        family="simclr",
+        architecture="demo-resnet",
+        data="demo",
+        training={**_DEMO, "temperature": 0.5, "epochs": 50, "learning_rate": 1e-3, "warmup": 0.05},
+    ),
     _paper("simclr", "cifar-resnet18:512-128", "SimCLR"),
     _paper("moco", "cifar-resnet18:128@4096", "MoCo"),
 ):

@@ -36,7 +36,7 @@ format: $(INSTALLED_DEV) ## mend formatting and import order
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(INSTALLED) ## measure speed and memory against bare loops; prints ratios
+bench: $(INSTALLED_DEV) ## measure speed and memory against bare loops; prints ratios
 	$(BIN)/python -m benchmarks
 
 clean: ## remove caches and build products
@@ -60,8 +60,9 @@ $(INSTALLED): requirements.txt constraints.txt pyproject.toml | $(BIN)/python
 	$(PIP) install -r requirements.txt -c constraints.txt -e .
 	@touch $@
 
-$(INSTALLED_DEV): requirements-dev.txt $(INSTALLED)
+$(INSTALLED_DEV): requirements-dev.txt requirements-dev-alone.txt $(INSTALLED)
 	$(PIP) install --quiet -r requirements-dev.txt -c constraints.txt
+	$(PIP) install --quiet --no-deps -r requirements-dev-alone.txt
 	@touch $@
 
 browser:

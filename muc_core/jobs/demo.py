@@ -68,7 +68,7 @@ def build_demo(out: Path, *, only: Sequence[str] = (), progress: Progress = SILE
         MucError: `out` cannot be written.
         Cancelled: from `progress`; encoders already built stay.
     """
-    known = [job.name for job in (*ORIGINALS, *UNLEARNED)]
+    known = [*(job.name for job in ORIGINALS), *(job.name for job in UNLEARNED)]
     if wrong := [name for name in only if name not in known]:
         raise UnknownName(f"the demo has no encoder {wrong[0]!r}; known: {', '.join(known)}")
     wanted = set(only or known)

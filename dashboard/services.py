@@ -9,8 +9,9 @@ import hashlib
 import io
 import os
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -30,13 +31,20 @@ from muc_core.encoders.base import Encoder
 from muc_core.encoders.embed import embed_images, embed_texts, embed_views
 from muc_core.encoders.family import FAMILIES
 from muc_core.encoders.manifest import EncoderManifest
+from muc_core.encoders.remote.address import lock_private_addresses
+from muc_core.encoders.remote.encoder import FAMILY as REMOTE
+from muc_core.encoders.remote.encoder import Cost, RemoteEncoder
 from muc_core.errors import MucError
 from muc_core.jobs.tasks.embedding_map import EmbeddingMapSettings, MapItems, choose_items
 from muc_core.projection import JointProjection, joint_projection
 from muc_core.workspace import EncoderRecord, Workspace
+from muc_core.workspace.index import MANIFEST
 
 MOST_CELLS = 60
 """Cells along a side of a heatmap on a page: each can be clicked; more could not be told apart or drawn quickly."""
+
+VIEWS = 8
+"""Random views of each picture where pictures are compared with changed copies of themselves."""
 
 
 def workspace() -> Workspace:
@@ -46,11 +54,40 @@ def workspace() -> Workspace:
 
 @st.cache_resource(show_spinner=False)
 def _workspace(home: str | None) -> Workspace:
-    return Workspace()
+    # Whoever opens the page must not reach through an encoder's URL what only this machine can reach.
+    lock_private_addresses()
+    return _PageWorkspace()
+
+
+class _PageWorkspace(Workspace):
+    """A workspace that reads its encoders again only when their folders changed: a page asks for them many times."""
+
+    _known: tuple[object, list[EncoderRecord]] | None = None
+
+    def encoders(self) -> list[EncoderRecord]:
+        state = [_state(folder) for folder in (self.encoders_folder, self.shipped_folder)]
+        if self._known is None or self._known[0] != state:
+            self._known = state, super().encoders()
+        return list(self._known[1])
+
+
+def _state(parent: Path) -> list[tuple[str, int, int]]:
+    """Changes whenever an encoder is added, removed, renamed or written anew."""
+    if not parent.is_dir():
+        return []
+    found = []
+    for folder in sorted(parent.iterdir()):
+        for path in (folder, folder / MANIFEST):
+            try:
+                status = path.stat()
+            except OSError:  # being removed at this moment, or not an encoder
+                continue
+            found.append((str(path), status.st_mtime_ns, status.st_ino))
+    return found
 
 
 def encoder_records() -> list[EncoderRecord]:
-    """All encoders, the shipped ones first. Not cached: a job can add one at any moment."""
+    """All encoders, the shipped ones first; those that a job has added since are among them."""
     return workspace().encoders()
 
 
@@ -62,6 +99,118 @@ def encoder(name: str) -> Encoder:
 @st.cache_resource(show_spinner="Loading the encoder ...", max_entries=8)
 def _encoder(name: str, weights_digest: str) -> Encoder:
     return workspace().load(name)
+
+
+def has_text(manifest: EncoderManifest) -> bool:
+    """Whether an encoder reads captions. A family that is trained here says it, any other encoder must be loaded."""
+    if manifest.family in FAMILIES.names():
+        return FAMILIES.get(manifest.family).has_text
+    return encoder(manifest.name).has_text
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a page is about to send to somebody else's machine, and for which the user is asked first.
+
+    Attributes:
+        key: of the very same question.
+        costs: a sentence for each encoder behind a URL.
+    """
+
+    key: str
+    costs: tuple[str, ...]
+
+
+class MustAsk(MucError):
+    """Going on would send pictures to an encoder behind a URL; the user has not been asked yet."""
+
+    def __init__(self, question: Question) -> None:
+        super().__init__(" ".join(question.costs))
+        self.question = question
+
+
+@st.cache_resource(show_spinner=False)
+def _agreed() -> set[str]:
+    """Keys of the questions answered with yes; what was asked once is remembered and costs nothing again."""
+    return set()
+
+
+def agree(question: Question) -> None:
+    """The user wants the pictures to be sent."""
+    _agreed().add(question.key)
+
+
+Looks = Literal["pictures", "image-text", "two-view"]
+"""What an encoder is given: pictures, pictures and their captions, or several views of each picture."""
+
+
+def ask_first(encoders: Iterable[Encoder], parts: Sequence[ImageTextDataset], looks: Looks) -> None:
+    """Ask the user before pictures go to an encoder behind a URL. Raises `MustAsk` until the user agreed."""
+    remote = {one.digest: one for one in encoders if isinstance(one, RemoteEncoder)}
+    if not remote:
+        return
+    content = "/".join([looks, *remote, *(part.digest() for part in parts)])
+    key = hashlib.sha256(content.encode()).hexdigest()
+    if key in _agreed():
+        return
+    costs = [cost for digest in remote if (cost := _cost(digest, key, looks, _asked=remote[digest], _parts=parts))]
+    if costs:
+        raise MustAsk(Question(key, tuple(costs)))
+
+
+@st.cache_data(show_spinner="Counting what would be sent ...", ttl=30, max_entries=16)
+def _cost(digest: str, key: str, looks: Looks, *, _asked: RemoteEncoder, _parts: Sequence[ImageTextDataset]) -> str:
+    """What would be sent, a sentence; empty when all is known already."""
+    count = sum(map(len, _parts))
+    size, texts = _asked.image_size, looks == "image-text"
+    if looks == "two-view":
+        what, cost = f"{VIEWS} views of {count:,} pictures", _asked.estimate(VIEWS * count)
+    else:
+        what = f"{count:,} pictures" + (" and their captions" if texts else "")
+        cost = _asked.estimate(count, count if texts else 0)
+        first = range(min(32, len(_parts[0])))
+        # Only then is it worth packing all pictures to know it exactly.
+        if _asked.cost(_parts[0].images(size, first)).cached == len(first):
+            every = [
+                _asked.cost(part.images(size), [text or "" for text in part.texts] if texts else ()) for part in _parts
+            ]
+            cost = Cost(sum(one.requests for one in every), sum(one.bytes for one in every), 0)
+    if not cost.requests:
+        return ""
+    return (
+        f"{_asked.name} is behind {_asked.settings.endpoint}. To show this, {what} are sent there: up to "
+        f"{cost.requests:,} requests and {cost.bytes / 2**20:,.1f} MB, which its owner may see and charge for."
+    )
+
+
+def pair_notes(before: str, after: str) -> tuple[str, ...]:
+    """What a reader must know of two encoders that differ in more than what was unlearned, in sentences.
+
+    Raises:
+        MucError: one of them cannot be loaded.
+    """
+    first, second = encoder(before), encoder(after)
+    notes = []
+    kinds = [workspace().encoder(name).manifest for name in (before, after)]
+    if (kinds[0].family, kinds[0].architecture) != (kinds[1].family, kinds[1].architecture):
+        notes.append(
+            f"These are different models ({kinds[0].family} {kinds[0].architecture} and {kinds[1].family} "
+            f"{kinds[1].architecture}): a difference between them need not come from unlearning."
+        )
+    if first.has_text != second.has_text:
+        deaf = before if second.has_text else after
+        notes.append(f"{deaf} cannot read captions, so pictures are compared with changed copies of themselves.")
+    if first.image_size != second.image_size:
+        notes.append(
+            f"{before} looks at {first.image_size} × {first.image_size} pixels and {after} at {second.image_size} × "
+            f"{second.image_size}: each gets the pictures at its own size."
+        )
+    if first.dimension != second.dimension:
+        notes.append(
+            f"Their vectors have {first.dimension:,} and {second.dimension:,} numbers; similarities are taken within "
+            "each encoder and can be compared, a joint map cannot be drawn."
+        )
+    return tuple(notes)
 
 
 @dataclass(frozen=True)
@@ -131,10 +280,19 @@ def compare_items(
     order: OrderChoice = "given",
     seed: int = 0,
 ) -> Comparison:
-    """The comparison of two encoders on items and controls, computed once per content. Raises `MucError`."""
+    """The comparison of two encoders on items and controls, computed once per content.
+
+    Raises:
+        MucError: they cannot be compared.
+        MustAsk: pictures would be sent to an encoder behind a URL.
+    """
+    both = encoder(before), encoder(after)
+    parts = [items] if controls is None else [items, controls]
+    captions = mode != "two-view" and all(one.has_text for one in both) and all(items.texts)
+    ask_first(both, parts, "image-text" if captions else "two-view")
     return _compare(
-        encoder(before).digest,
-        encoder(after).digest,
+        both[0].digest,
+        both[1].digest,
         items.digest(),
         controls.digest() if controls is not None else None,
         (before, after, mode, order, seed),
@@ -161,6 +319,7 @@ def _compare(
         _items,
         controls=_controls,
         mode=mode,
+        views=VIEWS,
         order=order,
         seed=seed,
         max_cells=MOST_CELLS,
@@ -251,12 +410,22 @@ class Changes:
 def changes(before: str, after: str) -> Changes:
     """Own similarity of all of the forget, retain and held-out items, before and after. Raises `MucError`."""
     first, second = (workspace().encoder(name).manifest for name in (before, after))
-    return _changes(first, second, pair_data(before, after))
+    data = pair_data(before, after)
+    mode = _mode_of([first, second], data)
+    ask_first([encoder(name) for name in _behind_a_url(first, second)], [data.dataset], mode)
+    return _changes(first, second, data, mode)
 
 
-def _changes(before: EncoderManifest, after: EncoderManifest, data: PairData) -> Changes:
-    captions = all(FAMILIES.get(manifest.family).has_text for manifest in (before, after)) and all(data.dataset.texts)
-    mode: Mode = "image-text" if captions else "two-view"
+def _mode_of(manifests: Sequence[EncoderManifest], data: PairData) -> Mode:
+    """Pictures against captions where every encoder reads them and every picture has one."""
+    return "image-text" if all(data.dataset.texts) and all(map(has_text, manifests)) else "two-view"
+
+
+def _behind_a_url(*manifests: EncoderManifest) -> list[str]:
+    return list(dict.fromkeys(manifest.name for manifest in manifests if manifest.family == REMOTE))
+
+
+def _changes(before: EncoderManifest, after: EncoderManifest, data: PairData, mode: Mode) -> Changes:
     both = [
         _own_similarity(manifest.content_digest, data.digest, mode, _name=manifest.name, _data=data)
         for manifest in (before, after)
@@ -282,7 +451,7 @@ def _own_similarity(
         return known["positive"].astype(np.float64)
     asked = encoder(_name)
     if mode == "two-view":
-        factors = view_factors(embed_views(asked, _data.dataset).numpy(), ids=_data.dataset.ids)
+        factors = view_factors(embed_views(asked, _data.dataset, views=VIEWS).numpy(), ids=_data.dataset.ids)
     else:
         texts = embed_texts(asked, [text or "" for text in _data.dataset.texts])
         factors = image_text_factors(embed_images(asked, _data.dataset).numpy(), texts.numpy(), ids=_data.dataset.ids)
@@ -319,10 +488,16 @@ def means_of_all(before: str, after: str) -> list[Means]:
     data = pair_data(before, after)
     manifests = {record.manifest.name: record.manifest for record in encoder_records()}
     original, reference = manifests[before], manifests[after].data
-    means = [_means(original, _changes(original, manifests[after], data), "mean_before")]
-    for manifest in manifests.values():
-        if manifest.original == before and manifest.data is not None and manifest.data == reference:
-            means.append(_means(manifest, _changes(original, manifest, data), "mean_after"))
+    made = [
+        manifest
+        for manifest in manifests.values()
+        if manifest.original == before and manifest.data is not None and manifest.data == reference
+    ]
+    mode = _mode_of([original, manifests[after], *made], data)
+    ask_first([encoder(name) for name in _behind_a_url(original, *made)], [data.dataset], mode)
+    means = [_means(original, _changes(original, original, data, mode), "mean_before")]
+    for manifest in made:
+        means.append(_means(manifest, _changes(original, manifest, data, mode), "mean_after"))
     return means
 
 
@@ -342,11 +517,18 @@ class QuickMap:
 def quick_map(settings: EmbeddingMapSettings) -> QuickMap:
     """PCA of what the embedding-map job will draw. Raises `MucError`."""
     items = choose_items(workspace(), settings)
+    both = encoder(settings.before), encoder(settings.after)
+    if both[0].dimension != both[1].dimension:
+        raise MucError(
+            f"A joint map cannot be drawn: the vectors of {settings.before} have {both[0].dimension:,} numbers and "
+            f"those of {settings.after} {both[1].dimension:,}. Matrices and Check my pictures compare them."
+        )
+    ask_first(both, [items.dataset], "pictures")
     return QuickMap(
         items,
         _quick_map(
-            encoder(settings.before).digest,
-            encoder(settings.after).digest,
+            both[0].digest,
+            both[1].digest,
             items.dataset.digest(),
             settings,
             _items=items,

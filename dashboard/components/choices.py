@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from dashboard.services import encoder_records
+from dashboard.components.uploads import plain
+from dashboard.services import encoder_records, pair_notes
 from muc_core.errors import MucError
 from muc_core.workspace import EncoderRecord
 
@@ -31,10 +32,10 @@ def keep_choices() -> None:
 
 
 def pick_pair() -> Pair:
-    """Two select boxes, "Before" and "After".
+    """Two select boxes, "Before" and "After", and what is odd about the pair.
 
     Raises:
-        MucError: there is no encoder to choose from.
+        MucError: there is no encoder to choose from, or one of the pair cannot be loaded.
     """
     records = {record.manifest.name: record for record in encoder_records()}
     if not records:
@@ -56,6 +57,8 @@ def pick_pair() -> Pair:
     )
     left.caption(_describe(records[before]))
     right.caption(_describe(records[after]))
+    if before != after and (notes := pair_notes(before, after)):
+        st.caption("  \n".join(f":material/info: {plain(note)}" for note in notes))
     return Pair(before, after)
 
 
@@ -74,4 +77,4 @@ def _first_after(records: Sequence[EncoderRecord], before: str) -> str:
 def _describe(record: EncoderRecord) -> str:
     manifest = record.manifest
     origin = "comes with the program" if record.shipped else "yours"
-    return f"{manifest.title} · {origin}"
+    return f"{plain(manifest.title)} · {origin}"

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from dashboard.components.uploads import plain
+from dashboard.services import MustAsk, Question, agree
 from muc_core.errors import MucError
 
 log = logging.getLogger(__name__)
@@ -23,6 +25,8 @@ def errors_as_sentences() -> Iterator[None]:
     (stop, rerun) passes, because it does not derive from Exception or is raised outside."""
     try:
         yield
+    except MustAsk as asked:
+        _ask(asked.question)
     except MucError as error:
         st.error(str(error), icon=":material/error:")
     except Exception:
@@ -32,6 +36,16 @@ def errors_as_sentences() -> Iterator[None]:
             "log.",
             icon=":material/bug_report:",
         )
+
+
+def _ask(question: Question) -> None:
+    """What would be sent to whom, and the button that lets it happen."""
+    with st.container(border=True, key=f"ask-{question.key[:12]}"):
+        st.markdown("**Ask the encoder behind the URL?**")
+        for cost in question.costs:
+            st.markdown(plain(cost))
+        st.caption("Vectors that come back are kept, so that the same pictures are not sent again.")
+        st.button("Send the pictures", type="primary", icon=":material/send:", on_click=agree, args=(question,))
 
 
 def is_dark() -> bool:

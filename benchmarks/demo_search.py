@@ -1,9 +1,9 @@
-"""The search behind the demo's settings: tries settings of every method on the demo's original encoder.
+"""The search behind the demo's settings: tries settings of every method on one of the demo's original encoders.
 
-    python -m benchmarks.demo_search OUT.jsonl [METHOD ...]
+    python -m benchmarks.demo_search ORIGINAL OUT.jsonl [METHOD ...]
 
-Needs `demo-clip` and `demo-clip-retrain` (`muc demo build --only ...`). Each line of OUT.jsonl is one run: method,
-settings, figures, and the gap to Retrain, the mean absolute difference over the figures of `MEASURED`. The results are
+Needs the original and its Retrain (`muc demo build --only ...`). Each line of OUT.jsonl is one run: method, settings,
+figures, and the gap to Retrain, the mean absolute difference over the figures named in `MEASURED`. The results are
 written down in docs/demo-search.md.
 """
 
@@ -13,28 +13,51 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 
 import muc_core.encoders.load  # (registers the families)
 import muc_core.unlearning.methods  # noqa: F401  (registers them)
-from muc_core.data.demo import demo_split, load_demo
-from muc_core.data.splits import training_subset
+from muc_core.audit.summary import summarise_views
+from muc_core.data.demo import load_demo
+from muc_core.data.splits import DataSplit, training_subset
+from muc_core.encoders.base import Encoder
 from muc_core.encoders.checkpoint import full, load_weights
-from muc_core.encoders.embed import embed_images, embed_texts
+from muc_core.encoders.embed import embed_images, embed_texts, embed_views
 from muc_core.encoders.family import FAMILIES
-from muc_core.encoders.manifest import EncoderManifest
+from muc_core.jobs.presets import suited_settings
 from muc_core.unlearning.engine import Trainer, TrainingDiverged, TrainingSet
 from muc_core.unlearning.method import METHODS
 from muc_core.unlearning.settings import Seeds
 from muc_core.workspace import Workspace
 
-MEASURED = ("forget cosine", "forget top-1", "retain cosine", "retain top-1")
+MEASURED = {
+    True: ("forget cosine", "forget top-1", "retain cosine", "retain top-1"),
+    False: ("forget similarity", "forget AUC", "retain similarity", "retain AUC"),
+}
+"""By whether the encoder has a text tower."""
 
 
-def candidates() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Methods and settings to try."""
+def two_view_candidates() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Methods and settings to try on SimCLR and MoCo, beside those that their preset has."""
+    for tied in (0.0, 1.0):
+        for beta in (0.0, 2.0, 8.0, 20.0):
+            for learning_rate in (3e-4, 1e-3):
+                yield "ac", {"learning_rate": learning_rate, "alpha": tied, "gamma": tied, "beta": beta}
+    for learning_rate in (1e-3, 3e-3):
+        yield "finetune", {"learning_rate": learning_rate}
+    for learning_rate in (3e-5, 1e-4, 3e-4):
+        yield "gradient-ascent", {"learning_rate": learning_rate}
+    for learning_rate in (1e-4, 3e-4, 1e-3):
+        yield "neggrad", {"learning_rate": learning_rate}
+    for penalty in (1e-4, 1e-3):
+        yield "l1", {"penalty": penalty}
+
+
+def clip_candidates() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Methods and settings to try on CLIP."""
     for tied in (0.0, 1.0):
         for beta in (0.0, 1.0, 2.0, 4.0):
             for learning_rate in (1e-3, 2e-3):
@@ -50,13 +73,14 @@ def candidates() -> Iterator[tuple[str, dict[str, Any]]]:
         yield "l1", {"epochs": 10, "learning_rate": 2e-3, "penalty": penalty, "schedule": "cosine"}
 
 
-CANDIDATE = EncoderManifest(name="candidate", title="candidate", family="clip", architecture="muc-tiny")
+def measure(encoder: Encoder, split: DataSplit) -> dict[str, float]:
+    """Figures of the parts of a split: how much each is remembered."""
+    return _measure_captions(encoder, split) if encoder.has_text else _measure_views(encoder, split)
 
 
-def measure(weights: dict[str, Tensor]) -> dict[str, float]:
-    """Matched cosine and top-1 retrieval among all captions of the demo, per part of the split."""
-    encoder = FAMILIES.get("clip").encoder(weights, CANDIDATE)
-    dataset, split = load_demo(), demo_split()
+def _measure_captions(encoder: Encoder, split: DataSplit) -> dict[str, float]:
+    """Matched cosine and top-1 retrieval among all captions of the demo."""
+    dataset = load_demo()
     captions = F.normalize(embed_texts(encoder, [text or "" for text in dataset.texts]), dim=1)
     figures = {}
     for part, ids in (("forget", split.forget), ("retain", split.retain), ("held-out", split.held_out)):
@@ -67,39 +91,52 @@ def measure(weights: dict[str, Tensor]) -> dict[str, float]:
     return figures
 
 
-def main(out: Path, methods: Sequence[str]) -> None:
-    dataset, split, family = load_demo(), demo_split(), FAMILIES.get("clip")
-    retain = training_subset(dataset, split, "retain")
-    forget = training_subset(dataset, split, "forget")
+def _measure_views(encoder: Encoder, split: DataSplit) -> dict[str, float]:
+    """Mean similarity among a picture's own views, and how well its margin tells a part from the held-out pictures."""
+    ids = (*split.forget, *split.retain, *split.held_out)
+    _, scores = summarise_views(embed_views(encoder, load_demo().subset(ids)).numpy())
+    sizes = [len(split.forget), len(split.retain)]
+    positive, margin = (np.split(values, np.cumsum(sizes)) for values in (scores.positive, scores.margin))
+    figures = {}
+    for part, own, margins in zip(("forget", "retain", "held-out"), positive, margin, strict=True):
+        figures[f"{part} similarity"] = float(own.mean())
+        member = np.repeat([1, 0], [len(margins), len(margin[-1])])
+        figures[f"{part} AUC"] = float(roc_auc_score(member, np.concatenate([margins, margin[-1]])))
+    return figures
+
+
+def main(original_name: str, out: Path, methods: Sequence[str]) -> None:
     workspace = Workspace()
-    original, target = (
-        full(load_weights(workspace.encoder(name).weights)) for name in ("demo-clip", "demo-clip-retrain")
-    )
-    wanted = measure(target)
+    original, target = (workspace.encoder(name) for name in (original_name, f"{original_name}-retrain"))
+    manifest = original.manifest
+    assert target.manifest.data is not None
+    split, dataset, family = target.manifest.data.split, load_demo(), FAMILIES.get(manifest.family)
+    retain, forget = (training_subset(dataset, split, part) for part in ("retain", "forget"))
+    start = full(load_weights(original.weights))
+    wanted = measure(workspace.load(target.manifest.name), split)
     with out.open("a", encoding="utf-8") as file:
-        for name, figures in (("original", measure(original)), ("retrain", wanted)):
+        for name, figures in (("original", measure(workspace.load(original_name), split)), ("retrain", wanted)):
             print(json.dumps({"method": name, **figures}), file=file, flush=True)
-        for name, given in candidates():
+        for name, given in clip_candidates() if family.has_text else two_view_candidates():
             if methods and name not in methods:
                 continue
             method = METHODS.get(name)
-            model = family.build("muc-tiny", seed=0)
-            model.load_state_dict(original)
+            model = family.build(manifest.architecture, seed=0)
+            model.load_state_dict(start)
             data = TrainingSet(retain if method.uses != "forget" else None, forget if method.uses != "retain" else None)
-            record: dict[str, Any] = {"method": name, "settings": given}
+            settings = suited_settings(method, manifest)(**given, checkpoints=1)
+            record: dict[str, Any] = {"method": name, "settings": given, "epochs": settings.epochs}
             try:
-                run = Trainer(
-                    model, family, "muc-tiny", method, data, method.settings(**given, checkpoints=1), Seeds.from_one(0)
-                )
+                run = Trainer(model, family, manifest.architecture, method, data, settings, Seeds.from_one(0))
                 (last,) = run.run()
             except TrainingDiverged as error:
                 record["error"] = str(error)
             else:
-                found = measure(last.weights)
-                gap = sum(abs(found[key] - wanted[key]) for key in MEASURED) / len(MEASURED)
+                found = measure(family.encoder(last.weights, manifest), split)
+                gap = sum(abs(found[key] - wanted[key]) for key in MEASURED[family.has_text]) / 4
                 record |= {"run_time_s": round(last.run_time_s, 1), **found, "gap": gap}
             print(json.dumps(record), file=file, flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3:])

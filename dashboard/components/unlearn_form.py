@@ -13,6 +13,7 @@ from muc_core.data.sets import resolve_ids
 from muc_core.data.splits import DataSplit
 from muc_core.errors import MucError
 from muc_core.jobs import JobTable, submit
+from muc_core.jobs.presets import suited_settings
 from muc_core.jobs.tasks.unlearn import KIND, UnlearnJob, method_settings
 from muc_core.unlearning.batches import BatchPlan
 from muc_core.unlearning.method import METHODS, Method
@@ -32,17 +33,22 @@ def unlearn_form() -> None:
     with for_forget:
         forget, split = _choose_forget(data)
     st.caption(method.summary)
-    given = _choose_settings(method)
+    manifest = workspace().encoder(original).manifest
+    suited = suited_settings(method, manifest)
+    if suited is not method.settings:
+        st.caption(f"The settings start as those that suit the preset {manifest.preset}, with which it was trained.")
+    given = _choose_settings(suited, f"{method.name} {manifest.preset}" if suited is not method.settings else method.name)
     for_name, for_seed = st.columns([2, 1])
     with for_name:
         name, name_fault = _choose_name(f"{original}-{method.name}")
     with for_seed:
         seed = _choose_seed()
 
-    faults = [*find_faults(method.settings, given).values(), *([name_fault] if name_fault else [])]
+    faults = [*find_faults(suited, given).values(), *([name_fault] if name_fault else [])]
     if split is None:
         faults.append("The forget set cannot be used; choose another one.")
-    elif not find_faults(method.settings, given):
+    elif not find_faults(suited, given):
+        given = suited.model_validate(given).model_dump(mode="json")
         try:
             st.caption(_describe_plan(method, method_settings(method, given), split))
         except MucError as fault:
@@ -115,15 +121,15 @@ def _choose_forget(data: PairData) -> tuple[str, DataSplit | None]:
         return str(spec), None
 
 
-def _choose_settings(method: Method[TrainingSettings]) -> dict[str, JsonValue]:
+def _choose_settings(model: type[TrainingSettings], key: str) -> dict[str, JsonValue]:
     """Strength first: what the method has of its own, epochs and learning rate; the rest in an expander."""
-    fields = method.settings.model_fields
+    fields = model.model_fields
     own = [name for name in fields if name not in TrainingSettings.model_fields]
     strength = [*own, "epochs", "learning_rate"]
-    given = settings_fields(method.settings, strength, key=method.name, columns=len(strength))
+    given = settings_fields(model, strength, key=key, columns=len(strength))
     with st.expander("All settings"):
         rest = [name for name in fields if name not in strength]
-        return given | settings_fields(method.settings, rest, key=method.name, columns=4)
+        return given | settings_fields(model, rest, key=key, columns=4)
 
 
 def _choose_seed() -> int:

@@ -8,8 +8,8 @@ from muc_core import __version__
 from muc_core.cli import demo, encoders, jobs
 from muc_core.cli.group import Speaking
 from muc_core.cli.matrices import matrices
-from muc_core.cli.serve import serve_encoder
 from muc_core.cli.presets import presets
+from muc_core.cli.serve import serve_encoder
 from muc_core.cli.train import TrainCommand, train
 from muc_core.cli.unlearn import UnlearnCommand, unlearn
 

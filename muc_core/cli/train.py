@@ -1,7 +1,6 @@
 """`muc train`: train an encoder on pictures and their captions."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -106,7 +105,7 @@ def train(
     `muc train --preset demo-simclr --name my-simclr`
     """
     import muc_core.encoders.load  # noqa: F401  (registers the families)
-    from muc_core.data.sets import load_dataset
+    from muc_core.data.sets import absolute_spec, load_dataset
     from muc_core.encoders.family import FAMILIES
     from muc_core.jobs.presets import PRESETS, plain, with_defaults
     from muc_core.jobs.tasks.train import TrainJob
@@ -126,7 +125,7 @@ def train(
     job = TrainJob(
         name=name,
         # The path is kept with the encoder, which is used from other folders, too.
-        data=_absolute(data),
+        data=absolute_spec(data),
         family=base.family,
         architecture=architecture or base.architecture,
         held_out=base.held_out if held_out is None else held_out,
@@ -141,11 +140,3 @@ def train(
     )
     then = f"muc unlearn --method ac --original {name} --forget {job.forget or 'SET'} --name {name}-ac"
     run_job("train", job, then=then, detach=detach, as_json=as_json)
-
-
-def _absolute(spec: str) -> str:
-    """A data set as it can be named from any folder: `demo`, PATH or FORMAT:PATH with the full path."""
-    if spec == "demo":
-        return spec
-    prefix, colon, path = spec.rpartition(":") if not Path(spec).exists() else ("", "", spec)
-    return f"{prefix}{colon}{Path(path).absolute()}"

@@ -36,6 +36,14 @@ def unlearn(
         ),
     ],
     name: Annotated[str, typer.Option(help="Name of the encoder that comes out.", show_default=False)],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="What an encoder from elsewhere was trained on; encoders trained here know it.",
+            metavar="demo|PATH",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same encoder.")] = 0,
     detach: Detach = False,
     as_json: JsonFlag = False,
@@ -49,6 +57,7 @@ def unlearn(
     Example: `muc unlearn --method ac --original demo-clip --forget owner:artist --beta 8 --name my-ac`
     """
     import muc_core.unlearning.methods  # noqa: F401  (registers them)
+    from muc_core.data.sets import absolute_spec
     from muc_core.jobs.presets import suited_settings
     from muc_core.jobs.tasks.unlearn import UnlearnJob
     from muc_core.unlearning.method import METHODS
@@ -63,6 +72,7 @@ def unlearn(
         method=method,
         original=original,
         forget=forget,
+        data=None if data is None else absolute_spec(data),
         settings=settings.model_dump(mode="json"),
         name=name,
         seed=seed,

@@ -85,6 +85,8 @@ def make_split(
 ) -> DataSplit:
     """Draw held-out and calibration items at random from all that are not to be forgotten; the rest is trained on.
 
+    What the data set sets apart (see `set_apart`) is never trained on and is drawn first.
+
     Args:
         dataset: the order of its items does not matter.
         seed: of the draw.
@@ -101,21 +103,41 @@ def make_split(
         dataset.index_of(item_id)
     if repeated := _repeated(forget):
         raise MucError(f"the forget set names an item twice: {name_some(repeated)}")
-    others = sorted(set(dataset.ids) - set(forget))
-    never_trained = held_out + calibration
+    apart = set_apart(dataset.ids)
+    if wrong := [item_id for item_id in forget if item_id in apart]:
+        raise MucError(
+            f"the data set keeps these apart from training, so that none can be forgotten: {name_some(wrong)}"
+        )
+    others = sorted(set(dataset.ids) - apart - set(forget))
+    never_trained = max(0, held_out + calibration - len(apart))
     if never_trained >= len(others):
         raise MucError(
             f"{held_out:,} held-out and {calibration:,} calibration items leave nothing to retain: "
             f"{len(others):,} of the {len(dataset):,} items in {dataset.name!r} are not to be forgotten"
         )
-    random.Random(seed).shuffle(others)
+    draw = random.Random(seed)
+    tested = sorted(apart)
+    draw.shuffle(tested)
+    draw.shuffle(others)
+    drawn = [*tested[: held_out + calibration], *others[:never_trained]]
     return DataSplit(
         seed=seed,
         forget=tuple(forget),
         retain=tuple(sorted(others[never_trained:])),
-        held_out=tuple(others[:held_out]),
-        calibration=tuple(others[held_out:never_trained]),
+        held_out=tuple(drawn[:held_out]),
+        calibration=tuple(drawn[held_out:]),
     )
+
+
+def set_apart(ids: Sequence[str]) -> frozenset[str]:
+    """What a data set itself keeps for testing: the ids under `test/` or `val/`, where all others are under `train/`.
+
+    CIFAR's own test pictures are named so, and those of a folder that has these sub-folders and no other.
+    """
+    parts = {item_id.partition("/")[0] for item_id in ids if "/" in item_id}
+    if "train" not in parts or not parts <= {"train", "test", "val"} or not all("/" in item_id for item_id in ids):
+        return frozenset()
+    return frozenset(item_id for item_id in ids if not item_id.startswith("train/"))
 
 
 def training_subset(

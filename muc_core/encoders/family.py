@@ -11,6 +11,7 @@ from muc_core.data.augment import AugmentSettings
 from muc_core.encoders.base import Encoder
 from muc_core.encoders.checkpoint import full
 from muc_core.encoders.manifest import EncoderManifest
+from muc_core.encoders.preprocessing import Preprocessing
 from muc_core.errors import MucError
 from muc_core.losses.contrast import Contrast
 from muc_core.registry import Registry
@@ -63,6 +64,9 @@ class Family(Protocol):
 
     def set_temperature(self, model: Model, temperature: float) -> None:
         """Set tau in place. Raises `MucError` for a family that learns it."""
+
+    def set_preprocessing(self, model: Model, preprocessing: Preprocessing) -> None:
+        """Prepare pictures in another way than the architecture's. Raises `MucError` when the model cannot take it."""
 
     def tokenize(self, architecture: str, texts: Sequence[str]) -> Tensor | None:
         """Captions to int64 `[n, length]`; None for families without text."""

@@ -144,6 +144,14 @@ class ClipFamily:
     def set_temperature(self, model: open_clip.CLIP, temperature: float) -> None:
         raise MucError("CLIP learns its temperature; leave the setting temperature empty")
 
+    def set_preprocessing(self, model: open_clip.CLIP, preprocessing: Preprocessing) -> None:
+        if preprocessing.size != self.image_size(model):
+            raise MucError(
+                f"this CLIP is built for pictures of {self.image_size(model)} pixels a side and cannot be trained on "
+                f"{preprocessing.size}; leave the size as it is"
+            )
+        model.visual.image_mean, model.visual.image_std = preprocessing.mean, preprocessing.std
+
     def tokenize(self, architecture: str, texts: Sequence[str]) -> Tensor:
         return tokenizer_of(architecture)(list(texts))
 

@@ -19,6 +19,7 @@ from muc_core.encoders.backbones import DEMO, backbone_names
 from muc_core.encoders.family import Batch, fit_weights
 from muc_core.encoders.loaders import register_family
 from muc_core.encoders.manifest import EncoderManifest
+from muc_core.encoders.preprocessing import Preprocessing
 from muc_core.encoders.two_view import AUGMENT, TwoViewEncoder, TwoViewModel
 from muc_core.errors import MucError
 from muc_core.losses.contrast import Contrast, against_queue, info_nce
@@ -111,6 +112,9 @@ class MoCoFamily:
 
     def set_temperature(self, model: MoCoModel, temperature: float) -> None:
         model.temperature.fill_(temperature)
+
+    def set_preprocessing(self, model: MoCoModel, preprocessing: Preprocessing) -> None:
+        model.preprocessing = preprocessing
 
     def tokenize(self, architecture: str, texts: Sequence[str]) -> None:
         return None

@@ -4,10 +4,11 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 import muc_core.encoders.load
 import muc_core.unlearning.methods  # noqa: F401  (registers them; the former the families)
+from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.sets import load_dataset, resolve_ids
-from muc_core.data.splits import training_subset
-from muc_core.encoders.checkpoint import full, load_weights
-from muc_core.encoders.family import FAMILIES
+from muc_core.data.splits import make_split, training_subset
+from muc_core.encoders.checkpoint import load_weights
+from muc_core.encoders.family import FAMILIES, fit_weights
 from muc_core.encoders.manifest import DataReference, EncoderManifest, explain
 from muc_core.errors import MucError
 from muc_core.jobs.tasks import TASKS, Task
@@ -33,6 +34,9 @@ class UnlearnJob(BaseModel):
     settings: dict[str, JsonValue] = Field(
         default_factory=dict, description="settings of the method; the rest are its defaults"
     )
+    data: str | None = Field(
+        default=None, description="what an encoder from elsewhere was trained on; one from here knows its own"
+    )
     seed: int = Field(default=0, ge=0, description="of order, views, partners and, for Retrain, initial weights")
 
 
@@ -45,6 +49,29 @@ def method_settings(method: Method[TrainingSettings], given: dict[str, JsonValue
         raise MucError(f"settings of {method.name}: {explain(error)} (its settings are {known})") from error
 
 
+def _training_data(job: UnlearnJob, manifest: EncoderManifest) -> tuple[DataReference, ImageTextDataset]:
+    """What the original was trained on, with the split that says what is to be forgotten."""
+    if manifest.data is None and job.data is None:
+        raise MucError(
+            f"it is not known what {job.original!r} was trained on; name its training data (muc unlearn --data), or "
+            "unlearn an encoder that was trained here"
+        )
+    if manifest.data is not None and job.data not in (None, manifest.data.spec):
+        raise MucError(f"{job.original!r} was trained on {manifest.data.spec!r}; leave the data out")
+    spec = manifest.data.spec if manifest.data else str(job.data)
+    dataset = load_dataset(spec)
+    digest = dataset.digest()
+    if manifest.data is None:
+        # all of them were trained on: none can be held out as a control, unless the data set itself sets some apart
+        forget = resolve_ids(job.forget, dataset, None)
+        split = make_split(dataset, seed=job.seed, held_out=0, calibration=0, forget=forget)
+        return DataReference(spec=spec, digest=digest, split=split), dataset
+    if digest != manifest.data.digest:
+        raise MucError(f"the data {spec!r} changed since {job.original!r} was trained on it; restore it")
+    split = manifest.data.split.choose_forget(resolve_ids(job.forget, dataset, manifest.data.split))
+    return DataReference(spec=spec, digest=digest, split=split), dataset
+
+
 def run(job: UnlearnJob, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
     """Unlearn and save. Returns `{"encoder": name, "run": id}`. Raises `MucError`, `Cancelled`."""
     workspace.check_new_name(job.name)
@@ -52,19 +79,20 @@ def run(job: UnlearnJob, workspace: Workspace, progress: Progress) -> dict[str, 
     settings = method_settings(method, job.settings)
     original = workspace.encoder(job.original)
     manifest = original.manifest
-    if manifest.data is None:
+    if manifest.family not in FAMILIES.names():
         raise MucError(
-            f"it is not known what {job.original!r} was trained on; unlearn an encoder that was trained here"
+            f"{job.original!r} is opened as {manifest.family}, which can be asked for vectors but not trained; unlearn "
+            f"an encoder of {', '.join(FAMILIES.names())}"
         )
-    dataset = load_dataset(manifest.data.spec)
-    if dataset.digest() != manifest.data.digest:
-        raise MucError(f"the data {manifest.data.spec!r} changed since {job.original!r} was trained on it; restore it")
-    split = manifest.data.split.choose_forget(resolve_ids(job.forget, dataset, manifest.data.split))
+    reference, dataset = _training_data(job, manifest)
+    split = reference.split
     family = FAMILIES.get(manifest.family)
     seeds = Seeds.from_one(job.seed)
     model = family.build(manifest.architecture, seeds.weights)
+    if manifest.preprocessing is not None:
+        family.set_preprocessing(model, manifest.preprocessing)
     if not method.from_scratch:
-        model.load_state_dict(full(load_weights(original.weights)))
+        fit_weights(model, load_weights(original.weights), manifest)
     data = TrainingSet(
         retain=training_subset(dataset, split, "retain") if method.uses != "forget" else None,
         forget=training_subset(dataset, split, "forget") if method.uses != "retain" else None,
@@ -82,7 +110,7 @@ def run(job: UnlearnJob, workspace: Workspace, progress: Progress) -> dict[str, 
             output=manifest.output,
             settings=settings.model_dump(mode="json"),
             seeds={"run": job.seed, "split": split.seed, **seeds.model_dump()},
-            data=DataReference(spec=manifest.data.spec, digest=manifest.data.digest, split=split),
+            data=reference,
         ),
         kind=KIND,
         model=model,

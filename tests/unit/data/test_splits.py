@@ -199,3 +199,42 @@ def test_whatever_is_chosen_the_partition_holds(made: tuple[ImageTextDataset, Da
     assert set(ids).isdisjoint(chosen.retain)
     assert (chosen.held_out, chosen.calibration) == (split.held_out, split.calibration)
     assert DataSplit.model_validate(chosen.model_dump()) == chosen
+
+
+def apart(*ids: str) -> ImageTextDataset:
+    pixels = torch.zeros(len(ids), 3, 4, 4, dtype=torch.uint8)
+    return ImageTextDataset("with a test part", [Item(item_id) for item_id in ids], TensorImages(pixels))
+
+
+def test_what_the_data_set_keeps_for_testing_is_held_out_first_and_never_trained_on() -> None:
+    dataset = apart(*(f"train/{i}" for i in range(6)), *(f"test/{i}" for i in range(4)))
+    split = make_split(dataset, seed=0, held_out=2, calibration=1)
+    assert all(item_id.startswith("test/") for item_id in (*split.held_out, *split.calibration))
+    assert split.retain == tuple(f"train/{i}" for i in range(6))
+    more = make_split(dataset, seed=0, held_out=4, calibration=2)
+    assert {item_id[:5] for item_id in more.held_out} == {"test/"}
+    assert {item_id[:6] for item_id in more.calibration} == {"train/"}
+    assert len(more.retain) == 4
+
+
+def test_what_is_kept_for_testing_cannot_be_forgotten() -> None:
+    with pytest.raises(MucError, match="test/0"):
+        make_split(apart("train/0", "train/1", "test/0"), seed=0, held_out=0, calibration=0, forget=["test/0"])
+
+
+def test_folders_called_test_mean_nothing_beside_others() -> None:
+    split = make_split(apart("train/0", "test/0", "birds/0"), seed=0, held_out=0, calibration=0)
+    assert split.retain == ("birds/0", "test/0", "train/0")
+
+
+def test_a_limited_split_keeps_some_of_each_and_the_same_controls() -> None:
+    whole = make_split(apart(*(f"train/{i}" for i in range(20))), seed=3, held_out=4, calibration=2)
+    whole = whole.choose_forget(whole.retain[:6])
+    small = whole.limited(most_forget=3, most_retain=None)
+    assert len(small.forget) == 3
+    assert set(small.forget) < set(whole.forget)
+    assert (small.retain, small.held_out, small.calibration) == (whole.retain, whole.held_out, whole.calibration)
+    assert small == whole.limited(most_forget=3, most_retain=100)
+    assert len(whole.limited(most_forget=None, most_retain=5).retain) == 5
+    with pytest.raises(MucError, match="from 1 up"):
+        whole.limited(most_forget=0, most_retain=None)

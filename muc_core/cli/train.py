@@ -108,35 +108,27 @@ def train(
     from muc_core.data.sets import absolute_spec, load_dataset
     from muc_core.encoders.family import FAMILIES
     from muc_core.jobs.presets import PRESETS, plain, with_defaults
-    from muc_core.jobs.tasks.train import TrainJob
     from muc_core.unlearning.method import METHODS
     from muc_core.workspace import Workspace
 
     base = PRESETS.get(preset) if preset else plain(FAMILIES.get(family or "clip"))
     if family not in (None, base.family):
         raise MucError(f"the preset {preset!r} is one of {base.family}; leave --family out or take another preset")
-    data = data or base.data
-    if data is None:
-        raise MucError("it is not said what to train on; give --data with demo or the path of pictures")
     settings = validated(with_defaults(METHODS.get("retrain").settings, base.training), chosen(ctx), what="training")
+    given = {
+        "architecture": architecture,
+        "held_out": held_out,
+        "calibration": calibration,
+        "forget": forget,
+        "most_forget": most_forget,
+        "most_retain": most_retain,
+        "resume": resume,
+    }
+    # The path is kept with the encoder, which is used from other folders, too.
+    job = base.job(name, data=absolute_spec(data) if data else None, settings=settings.model_dump(mode="json"))
+    job = job.model_copy(update={"seed": seed} | {key: value for key, value in given.items() if value is not None})
     # Refused here already, and not only when the job gets its turn.
     Workspace().check_new_name(name)
-    load_dataset(data)
-    job = TrainJob(
-        name=name,
-        # The path is kept with the encoder, which is used from other folders, too.
-        data=absolute_spec(data),
-        family=base.family,
-        architecture=architecture or base.architecture,
-        held_out=base.held_out if held_out is None else held_out,
-        calibration=base.calibration if calibration is None else calibration,
-        forget=forget or base.forget,
-        most_forget=most_forget or base.most_forget,
-        most_retain=most_retain or base.most_retain,
-        preset=preset,
-        settings=settings.model_dump(mode="json"),
-        seed=seed,
-        resume=resume,
-    )
+    load_dataset(job.data)
     then = f"muc unlearn --method ac --original {name} --forget {job.forget or 'SET'} --name {name}-ac"
     run_job("train", job, then=then, detach=detach, as_json=as_json)

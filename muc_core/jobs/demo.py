@@ -26,7 +26,7 @@ TWO_VIEW = ("demo-simclr", "demo-moco")
 
 ORIGINALS: tuple[TrainJob, ...] = (
     TrainJob(name="demo-clip", settings={"epochs": 40, "learning_rate": 2e-3, "checkpoints": 1}),
-    *(PRESETS.get(name).job(name, checkpoints=1) for name in (*TWO_VIEW, "demo-simclr-blind")),
+    *(PRESETS.get(name).job(name, settings={"checkpoints": 1}) for name in (*TWO_VIEW, "demo-simclr-blind")),
 )
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue, create_model
 from muc_core.encoders.family import Family
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.encoders.two_view import AUGMENT
+from muc_core.errors import MucError
 from muc_core.jobs.tasks.train import TrainJob
 from muc_core.registry import Registry
 from muc_core.unlearning.method import Method
@@ -49,12 +50,19 @@ class Preset:
     training: Values = field(default_factory=dict)
     unlearning: dict[str, Values] = field(default_factory=dict)
 
-    def job(self, name: str, *, checkpoints: int) -> TrainJob:
-        """The training of an encoder of that name on the data that the preset brings."""
-        assert self.data is not None
+    def job(self, name: str, *, data: str | None = None, settings: Values | None = None) -> TrainJob:
+        """The training of an encoder of that name.
+
+        Args:
+            data: what to train on when the preset does not say.
+            settings: beside those of the preset, or in their place.
+        """
+        spec = data or self.data
+        if spec is None:
+            raise MucError(f"the preset {self.name!r} brings no pictures; name what to train on")
         return TrainJob(
             name=name,
-            data=self.data,
+            data=spec,
             family=self.family,
             architecture=self.architecture,
             held_out=self.held_out,
@@ -62,8 +70,8 @@ class Preset:
             forget=self.forget,
             most_forget=self.most_forget,
             most_retain=self.most_retain,
-            preset=self.name,
-            settings={**self.training, "checkpoints": checkpoints},
+            preset=self.name or None,
+            settings={**self.training, **(settings or {})},
         )
 
 

@@ -57,10 +57,11 @@ SMALL_SIDE = 32
 JPEG_QUALITY = 90
 TEXTS = ("a bird", "a red car", "the moon over a house", "two people holding hands")
 
-PICTURES_SENT = 2 * PICTURES + SINGLE + 4 * COMPARED
-"""Pictures that one check sends at most: what it costs where pictures are paid for."""
+PICTURE_BATCHES = (PICTURES, PICTURES, *(1,) * SINGLE, *(COMPARED,) * 4)
+"""Pictures that one check sends at most, by batch: what it costs where they are paid for."""
 
-TEXTS_SENT = 3 * len(TEXTS)
+TEXT_BATCHES = (len(TEXTS), len(TEXTS), *(1,) * len(TEXTS))
+"""The same of texts."""
 
 NumberStep = Literal["float32", "float16", "bfloat16", "int8", "binary"]
 

@@ -167,7 +167,7 @@ def _demo(family: str, architecture: str, title: str, *, batch_size: int, epochs
 
 for _preset in (
     _demo("simclr", "demo-resnet", "SimCLR", batch_size=150, epochs=400),
-    _demo("moco", "demo-resnet@100", "MoCo", batch_size=100, epochs=400),
+    _demo("moco", "demo-resnet:112-128@200", "MoCo with a head of two layers (as MoCo v2)", batch_size=50, epochs=500),
     Preset(
         name="demo-simclr-blind",
         summary="SimCLR on all drawings of the demo, too briefly to remember any: every audit must say it cannot tell.",

@@ -5,6 +5,7 @@ from pathlib import Path
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.formats.base import DataFormat, read_head, register_format, unreadable
 from muc_core.data.ingest import PICTURE_SUFFIXES, ingest_files, ingest_folder, ingest_zip, usable_dataset
+from muc_core.errors import MucError
 
 
 def open_folder(path: Path) -> ImageTextDataset:
@@ -19,6 +20,8 @@ def open_zip(path: Path) -> ImageTextDataset:
 
 def open_picture(path: Path) -> ImageTextDataset:
     """One picture as a set. Raises `MucError`."""
+    if _is_zip(path):
+        raise MucError(f"{path} is a zip archive and not one picture; write zip:{path}")
     try:
         content = path.read_bytes()
     except OSError as error:

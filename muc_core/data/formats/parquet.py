@@ -144,7 +144,7 @@ class _RowGroups:
         return int(self._starts[-1])
 
     def load(self, indices: Sequence[int], size: int) -> Tensor:
-        """uint8 `[n, 3, size, size]`. Raises `BadImage`, naming the item; `MucError` when a file is damaged."""
+        """uint8 `[n, 3, size, size]`. Raises `BadImage`, naming the item or the damaged file."""
         cells = self._cells(indices)
         named = ((self._names[index], self._bytes(cells[index], self._names[index])) for index in indices)
         return decode_pictures(named, len(indices), size)
@@ -160,7 +160,7 @@ class _RowGroups:
         for group in self._of(rows)[1].tolist():
             number, row_group = self._groups[group]
             path = self._files[number].path
-            with _faults(path), path.open("rb") as stream:
+            with _faults(path, BadImage), path.open("rb") as stream:
                 found = pq.ParquetFile(stream).metadata.row_group(row_group)
                 for chunk in (found.column(leaf) for leaf in range(found.num_columns)):
                     if chunk.path_in_schema.split(".")[0] != self._column:
@@ -201,7 +201,7 @@ class _RowGroups:
             self._kept.move_to_end(group)
             taken: list[Any] = self._kept[group].take(pa.array(rows)).to_pylist()
             return taken
-        with _faults(path), pq.ParquetFile(path) as file:
+        with _faults(path, BadImage), pq.ParquetFile(path) as file:
             _check_rows(file, row_group, count, path)
             if file.metadata.row_group(row_group).total_byte_size <= _MOST_KEPT:
                 cells = file.read_row_group(row_group, columns=[self._column]).column(0)
@@ -360,12 +360,12 @@ def _check_rows(file: Any, group: int, count: int, path: Path) -> None:
         raise _changed(path)
 
 
-def _changed(path: Path) -> MucError:
-    return MucError(f"{path} is damaged, or changed since it was opened; bring the file back and open it again")
+def _changed(path: Path) -> BadImage:
+    return BadImage(f"{path} is damaged, or changed since it was opened; bring the file back and open it again")
 
 
 @contextmanager
-def _faults(path: Path) -> Iterator[None]:
+def _faults(path: Path, kind: type[MucError] = MucError) -> Iterator[None]:
     """What Arrow raises, as a sentence."""
     try:
         yield
@@ -373,9 +373,9 @@ def _faults(path: Path) -> Iterator[None]:
         raise
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise unreadable(path, error) from error
+            raise kind(str(unreadable(path, error))) from error
         reason = " ".join(str(error).split())[:150]
-        raise MucError(f"{path} is cut short, damaged or no parquet file ({reason}); copy it again") from error
+        raise kind(f"{path} is cut short, damaged or no parquet file ({reason}); copy it again") from error
 
 
 def _recognise(path: Path) -> bool:

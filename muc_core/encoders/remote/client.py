@@ -10,6 +10,7 @@ import random
 import re
 import threading
 import time
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -88,6 +89,8 @@ class Client:
             trust_env=False,
             headers={"User-Agent": f"muc-audit/{__version__}", "Accept": "application/json"},
         )
+        # Encoders are kept and dropped by whoever caches them; nobody closes one.
+        weakref.finalize(self, self._http.close)
 
     def __enter__(self) -> Self:
         return self

@@ -1,12 +1,20 @@
 """Connections that lead where the guard looked: the name is resolved, checked, and the checked address is dialled."""
 
+import ssl
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import httpcore
 import httpx
 
 from muc_core.encoders.remote.address import resolve
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """One for all: reading the certificates of the authorities takes a while."""
+    return httpx.create_ssl_context()
 
 
 class GuardedBackend(httpcore.NetworkBackend):
@@ -40,10 +48,10 @@ class GuardedTransport(httpx.HTTPTransport):
     """
 
     def __init__(self, *, allow_private: bool, connections: int) -> None:
-        super().__init__()
+        super().__init__(verify=_tls())
         # httpx has no argument for the network backend; its pool takes one.
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
+            ssl_context=_tls(),
             max_connections=connections,
             network_backend=GuardedBackend(allow_private),
         )

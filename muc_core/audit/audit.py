@@ -1,0 +1,458 @@
+"""The calibrated black-box audit: vectors of the owner's items and of controls in, one `AuditResult` out.
+
+Every item gets a margin (DESIGN section 5), less what its traits lead one to expect (`adjustment`), as a normal score
+among the controls of the same encoder (`stats.ranks`). An encoder that shrinks, shifts or collapses all similarities
+cannot look forgetful that way, nor can a skewed spread pass for an effect. Items are resampled, never matrix cells.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.stats import false_discovery_control, norm, rankdata
+
+from muc_core.audit.adjustment import adjust
+from muc_core.audit.result import (
+    AuditResult,
+    Change,
+    Check,
+    Detectability,
+    Finding,
+    Interval,
+    Item,
+    ItemVerdict,
+    Membership,
+    Mode,
+    Verdict,
+)
+from muc_core.audit.vectors import ImageTextVectors, Scores, Vectors, ViewVectors, check_vectors
+from muc_core.errors import MucError
+from muc_core.stats.power import power, smallest_effect
+from muc_core.stats.ranks import Float64, conformal_p, normal_scores
+from muc_core.stats.rates import Rate, auc_with_interval, true_positive_rate
+from muc_core.stats.two_samples import Alternative, equivalence_p, permute, welch
+
+FEWEST_ITEMS = 5
+FEWEST_CONTROLS = 20
+LARGEST_DELTA = 0.5
+WANTED_POWER = 0.8
+ROC_POINTS = 200
+HARMED = 10
+COUNTS = (5, 10, 20, 50, 100, 200, 500)
+_SAME = 1 - 1e-6
+_NEARLY_THE_SAME = 0.999
+
+
+class AuditSettings(BaseModel):
+    """What the tests are made with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    alpha: float = Field(0.05, gt=0, le=0.2, description="Rate of false alarms of each test.")
+    permutations: int = Field(10_000, ge=200, le=1_000_000, description="Most permutations of items.")
+    seed: int = Field(0, ge=0, description="Of the permutations.")
+    adjusted: bool = Field(True, description="Whether scores are compared with what an item's traits lead to expect.")
+
+
+@dataclass(frozen=True, eq=False)
+class _Encoder:
+    """One encoder's scores, split into owner's items and controls."""
+
+    owner_margin: Float64
+    control_margin: Float64
+    owner: Float64
+    controls: Float64
+    owner_standing: Float64
+    control_standing: Float64
+    explained: float
+
+    @property
+    def difference(self) -> float:
+        return float(self.owner_margin.mean() - self.control_margin.mean())
+
+    @property
+    def pooled(self) -> tuple[Float64, Float64]:
+        """Normal scores by rank among all items together, for permuting them."""
+        both = np.concatenate([self.owner, self.controls])
+        scores = norm.ppf((rankdata(both) - 0.5) / len(both))
+        return scores[: len(self.owner)], scores[len(self.owner) :]
+
+
+def audit(
+    after: Vectors,
+    *,
+    owner_ids: Sequence[str],
+    control_ids: Sequence[str],
+    before: Vectors | None = None,
+    checks: Sequence[Check] = (),
+    settings: AuditSettings | None = None,
+    warnings: Sequence[str] = (),
+) -> AuditResult:
+    """Audit an encoder after unlearning, and if possible the one before it.
+
+    Args:
+        after, before: vectors of the owner's items and then the controls, in the order of the ids.
+        owner_ids, control_ids: of the items.
+        checks: control guard and honesty probes made beforehand; a failed one caps the verdict.
+        warnings: to be passed on.
+
+    Raises:
+        MucError: too few items or controls, overlapping ones, vectors that are not finite or of different kinds, or
+            scores that are all equal; says what would be accepted.
+    """
+    settings = settings or AuditSettings()
+    ids = [*owner_ids, *control_ids]
+    n = len(owner_ids)
+    _check_counts(owner_ids, control_ids)
+    given = {"the encoder after": after} | ({"the encoder before": before} if before is not None else {})
+    for name, vectors in given.items():
+        check_vectors(vectors, ids, name)
+    if before is not None:
+        _check_alike(before, after)
+    scores = {name: vectors.scores(ids, settings.seed) for name, vectors in given.items()}
+    encoders = {name: _encoder(name, found, n, settings) for name, found in scores.items()}
+    later, earlier = encoders["the encoder after"], encoders.get("the encoder before")
+    findings = _findings(later, earlier, settings)
+    delta = LARGEST_DELTA
+    if earlier is not None:
+        delta = min(max(findings["memory before"].effect.value, 0.0) / 4, LARGEST_DELTA)
+    findings["like never-seen"] = _equivalence(later, delta, settings)
+    detectability = _detectability(later, earlier, settings)
+    verdict, rule = _verdict(findings, detectability, delta, checks, settings)
+    notes = [*warnings, *_overlap(after, owner_ids, control_ids)]
+    if earlier is None:
+        notes.append("Without the encoder before, it is not known whether there was anything to forget.")
+    return AuditResult(
+        verdict=verdict,
+        rule=rule,
+        mode=_mode(after),
+        n_items=n,
+        n_controls=len(control_ids),
+        views=len(after.views),
+        alpha=settings.alpha,
+        delta=delta,
+        seed=settings.seed,
+        permutations=settings.permutations,
+        findings=findings,
+        items=_items(owner_ids, later, earlier, settings.alpha),
+        detectability=detectability,
+        membership={
+            name.removeprefix("the encoder "): _membership(encoder, given[name], n)
+            for name, encoder in encoders.items()
+        },
+        explained={name.removeprefix("the encoder "): encoder.explained for name, encoder in encoders.items()},
+        checks=tuple(checks),
+        harmed=_harmed(control_ids, later, earlier),
+        warnings=tuple(notes),
+    )
+
+
+def _mode(vectors: Vectors) -> Mode:
+    return "image-text" if isinstance(vectors, ImageTextVectors) else "two-view"
+
+
+def _check_counts(owner_ids: Sequence[str], control_ids: Sequence[str]) -> None:
+    if len(owner_ids) < FEWEST_ITEMS:
+        raise MucError(
+            f"there are {len(owner_ids)} pictures to audit; at least {FEWEST_ITEMS} are needed, because chance decides "
+            "over fewer"
+        )
+    if len(control_ids) < FEWEST_CONTROLS:
+        raise MucError(
+            f"there are {len(control_ids)} controls; at least {FEWEST_CONTROLS} are needed, because with m "
+            "controls no p is smaller than 1 / (m + 1)"
+        )
+    if both := sorted(set(owner_ids) & set(control_ids)):
+        raise MucError(f"{both[0]!r} is both one of the owner's items and a control; take it out of the controls")
+
+
+def _check_alike(before: Vectors, after: Vectors) -> None:
+    if type(before) is not type(after):
+        raise MucError("one encoder gave captions' vectors and the other none; compare both with views of pictures")
+    if before.dimension != after.dimension:
+        raise MucError(
+            f"the encoder before gives {before.dimension} numbers a picture and the one after {after.dimension}; "
+            "unlearning does not change that, so these are different models: audit the one after alone"
+        )
+
+
+def _overlap(vectors: Vectors, owner_ids: Sequence[str], control_ids: Sequence[str]) -> tuple[str, ...]:
+    """Controls that look like the owner's pictures to the encoder: the same one is refused, a similar one told."""
+    images = vectors.images
+    owner, controls = images[: len(owner_ids)], images[len(owner_ids) :]
+    similar = owner @ controls.T
+    if np.median(similar) > 0.99:  # a collapsed encoder finds everything alike; that is no overlap
+        return ()
+    i, j = divmod(int(similar.argmax()), similar.shape[1])
+    if similar[i, j] > _SAME:
+        raise MucError(
+            f"the control {control_ids[j]!r} is the same picture as {owner_ids[i]!r} to the encoder; controls must not "
+            "hold the owner's pictures: take it out"
+        )
+    if close := int((similar.max(axis=0) > _NEARLY_THE_SAME).sum()):
+        return (
+            f"{close:,} of the controls are nearly the same as one of the owner's pictures to the encoder (the nearest: "
+            f"{control_ids[j]!r}); if they are copies of hers, the audit is too mild with her pictures.",
+        )
+    return ()
+
+
+def _encoder(name: str, scores: Scores, n: int, settings: AuditSettings) -> _Encoder:
+    margin = scores.margin
+    if np.ptp(margin) < 1e-9:
+        raise MucError(f"{name} finds all items equally alike (all scores are {margin[0]:.4f}); it cannot be audited")
+    if np.ptp(margin[n:]) < 1e-9:
+        raise MucError(f"{name} finds all controls equally alike; nothing can be compared with them")
+    owner, controls, explained = margin[:n], margin[n:], 0.0
+    if settings.adjusted:
+        left = adjust(owner, controls, scores.traits[:n], scores.traits[n:])
+        owner, controls, explained = left.owner, left.controls, left.explained
+    owner_standing, control_standing = normal_scores(owner, controls)
+    return _Encoder(margin[:n], margin[n:], owner, controls, owner_standing, control_standing, explained)
+
+
+def _findings(later: _Encoder, earlier: _Encoder | None, settings: AuditSettings) -> dict[str, Finding]:
+    found: dict[str, Finding] = {}
+    if earlier is not None:
+        found["memory before"] = _shift(
+            "Did the encoder before treat these pictures as ones it knew?",
+            earlier,
+            "greater",
+            settings,
+            yes="Before, the encoder stood out in knowing these pictures",
+            no="Before, no sign was found that the encoder knew these pictures better than others",
+        )
+        owner, controls = (
+            earlier.owner_standing - later.owner_standing,
+            earlier.control_standing - later.control_standing,
+        )
+        test = permute(owner, controls, alternative="greater", permutations=settings.permutations, seed=settings.seed)
+        gap = welch(owner, controls)
+        more = test.p < settings.alpha
+        found["change"] = Finding(
+            question="Did these pictures change more than the controls?",
+            difference=earlier.difference - later.difference,
+            effect=Interval(value=gap.mean, low=gap.low, high=gap.high),
+            p=test.p,
+            test=_named(test.permutations, exact=test.exact),
+            meaning=f"Between the two encoders these pictures lost {'more' if more else 'no more'} ground than the "
+            f"controls{'' if more else ', as far as can be seen'} ({gap.mean:.2f} in units of the controls' spread, "
+            f"{_p(test.p)}).",
+        )
+    found["trace"] = _shift(
+        "Is a trace left in the encoder after?",
+        later,
+        "greater",
+        settings,
+        yes="After, these pictures still stand above ones the encoder has never seen",
+        no="After, these pictures do not stand above ones the encoder has never seen, as far as can be seen",
+    )
+    found["below never-seen"] = _shift(
+        "Were they pushed below never-seen pictures?",
+        later,
+        "less",
+        settings,
+        yes="After, these pictures stand below ones the encoder has never seen",
+        no="After, these pictures do not stand below ones the encoder has never seen, as far as can be seen",
+    )
+    return found
+
+
+def _shift(
+    question: str, encoder: _Encoder, alternative: Alternative, settings: AuditSettings, *, yes: str, no: str
+) -> Finding:
+    owner, controls = encoder.pooled
+    test = permute(owner, controls, alternative=alternative, permutations=settings.permutations, seed=settings.seed)
+    gap = welch(encoder.owner_standing, encoder.control_standing)
+    said = yes if test.p < settings.alpha else no
+    return Finding(
+        question=question,
+        difference=encoder.difference,
+        effect=Interval(value=gap.mean, low=gap.low, high=gap.high),
+        p=test.p,
+        test=_named(test.permutations, exact=test.exact),
+        meaning=f"{said} ({gap.mean:.2f} in units of the controls' spread, {_p(test.p)}).",
+    )
+
+
+def _equivalence(later: _Encoder, delta: float, settings: AuditSettings) -> Finding:
+    gap = welch(later.owner_standing, later.control_standing)
+    p = 1.0
+    if delta > 0:
+        p = equivalence_p(later.owner_standing, later.control_standing, bound=delta)
+    like = p < settings.alpha
+    return Finding(
+        question="Are they like never-seen pictures?",
+        difference=later.difference,
+        effect=Interval(value=gap.mean, low=gap.low, high=gap.high),
+        p=p,
+        test=f"two one-sided Welch tests within ±{delta:.2f}",
+        meaning=f"After, these pictures {'are' if like else 'could not be shown to be'} within {delta:.2f} of "
+        f"never-seen ones, in units of the controls' spread ({_p(p)}).",
+    )
+
+
+def _detectability(later: _Encoder, earlier: _Encoder | None, settings: AuditSettings) -> Detectability:
+    n, m = len(later.owner), len(later.controls)
+    effect, spread = LARGEST_DELTA, 1.0
+    if earlier is not None:
+        effect = max(float(earlier.owner_standing.mean()), 0.0)
+        spread = max(float(earlier.owner_standing.std(ddof=1)), 1.0)
+    found = power(effect, n, m, spread=spread, alpha=settings.alpha)
+
+    def share(count: int) -> float:
+        smallest = smallest_effect(count, m, wanted=WANTED_POWER, spread=spread, alpha=settings.alpha)
+        return smallest / effect if effect > 0 else float("inf")
+
+    of_what = "of the memory that the encoder before had" if earlier is not None else f"of a memory of {effect:g}"
+    seen = share(n)
+    meaning = (
+        f"With {n:,} pictures and {m:,} controls this audit would have seen {min(seen, 1):.0%} {of_what}."
+        if seen <= 1
+        else f"With {n:,} pictures and {m:,} controls this audit could have missed even all {of_what}."
+    )
+    return Detectability(
+        effect=effect,
+        source="planted" if earlier is None else "the encoder before",
+        power=found,
+        smallest_share=seen,
+        by_count=tuple((count, share(count)) for count in COUNTS),
+        meaning=meaning,
+    )
+
+
+def _verdict(
+    findings: dict[str, Finding],
+    detectability: Detectability,
+    delta: float,
+    checks: Sequence[Check],
+    settings: AuditSettings,
+) -> tuple[Verdict, str]:
+    """The rules of DESIGN section 5, in their order."""
+    alpha = settings.alpha
+    failed = [check for check in checks if check.passed is False]
+    if unfair := [check for check in failed if check.name == GUARD]:
+        return "cannot tell", f"The controls are not fair ({unfair[0].value}), so nothing follows from them."
+    before = findings.get("memory before")
+    if before is not None and before.p >= alpha:
+        return (
+            "cannot tell",
+            f"The encoder before shows no significant memory of these pictures ({_p(before.p)}): there was nothing to "
+            "forget that this audit could see.",
+        )
+    trace, like, below = (findings[name] for name in ("trace", "like never-seen", "below never-seen"))
+    verdict: Verdict
+    if like.p < alpha:
+        verdict = "forgotten"
+        small = next((found for found in (trace, below) if found.p < alpha), None)
+        rest = f", with a small difference of {small.effect.value:.2f} that is significant" if small else ""
+        rule = f"The difference to never-seen pictures lies within ±{delta:.2f} ({_p(like.p)}){rest}."
+        if detectability.power < WANTED_POWER:
+            return (
+                "cannot tell",
+                f"Too little could have been seen: a trace would have been found with a chance of "
+                f"{detectability.power:.0%}, and {WANTED_POWER:.0%} is asked for.",
+            )
+    elif trace.p < alpha:
+        verdict = "under-forgotten"
+        rule = f"These pictures stand above never-seen ones by {trace.effect.value:.2f} ({_p(trace.p)})."
+    elif below.p < alpha:
+        verdict = "over-forgotten"
+        rule = f"These pictures stand below never-seen ones by {-below.effect.value:.2f} ({_p(below.p)})."
+    else:
+        return (
+            "cannot tell",
+            f"Neither a difference to never-seen pictures ({_p(min(trace.p, below.p))}) nor likeness within "
+            f"±{delta:.2f} ({_p(like.p)}) could be shown. {_enough(like, delta, settings)}",
+        )
+    if failed and verdict != "under-forgotten":
+        return "cannot tell", f"A probe failed, so that its answers cannot be trusted: {failed[0].meaning}"
+    return verdict, rule
+
+
+def _enough(like: Finding, delta: float, settings: AuditSettings) -> str:
+    """How many pictures would settle it, if the difference were none."""
+    if delta <= 0:
+        return ""
+    z = norm.ppf(1 - settings.alpha) + norm.ppf((1 + WANTED_POWER) / 2)
+    needed = int(np.ceil((z / delta) ** 2))
+    return f"About {needed:,} pictures and as many controls or more would settle it."
+
+
+def _items(ids: Sequence[str], later: _Encoder, earlier: _Encoder | None, alpha: float) -> tuple[Item, ...]:
+    p = conformal_p(later.owner, later.controls)
+    q = false_discovery_control(p)
+    q_below = false_discovery_control(conformal_p(-later.owner, -later.controls))
+    items = []
+    for place, item_id in enumerate(ids):
+        verdict: ItemVerdict = "no trace found"
+        if q[place] < alpha:
+            verdict = "trace found"
+        elif q_below[place] < alpha:
+            verdict = "below never-seen"
+        items.append(
+            Item(
+                id=item_id,
+                before=None if earlier is None else float(earlier.owner_margin[place]),
+                after=float(later.owner_margin[place]),
+                standing_before=None if earlier is None else float(earlier.owner_standing[place]),
+                standing_after=float(later.owner_standing[place]),
+                p=float(p[place]),
+                q=float(q[place]),
+                q_below=float(q_below[place]),
+                verdict=verdict,
+            )
+        )
+    order: dict[ItemVerdict, int] = {"trace found": 0, "below never-seen": 1, "no trace found": 2}
+    return tuple(sorted(items, key=lambda item: (order[item.verdict], -item.standing_after, item.id)))
+
+
+def _membership(encoder: _Encoder, vectors: Vectors, n: int) -> Membership:
+    owner, controls = encoder.owner_margin, encoder.control_margin
+    strict, stricter = (true_positive_rate(owner, controls, false_alarms=rate) for rate in (0.01, 0.001))
+    views = None
+    if len(vectors.views) >= 2:
+        alike = ViewVectors(vectors.views).scores([""] * vectors.n).positive
+        views = _interval(auc_with_interval(alike[:n], alike[n:]))
+    return Membership(
+        auc=_interval(auc_with_interval(owner, controls)),
+        tpr_at_1_percent=None if strict is None else _interval(strict),
+        tpr_at_01_percent=None if stricter is None else _interval(stricter),
+        roc=_roc(owner, controls),
+        views_auc=views,
+    )
+
+
+def _roc(owner: Float64, controls: Float64) -> tuple[tuple[float, float], ...]:
+    thresholds = np.unique(np.concatenate([owner, controls]))[::-1]
+    if len(thresholds) > ROC_POINTS:
+        thresholds = thresholds[np.linspace(0, len(thresholds) - 1, ROC_POINTS).round().astype(int)]
+    points = [(float((controls >= t).mean()), float((owner >= t).mean())) for t in thresholds]
+    return ((0.0, 0.0), *points)
+
+
+def _harmed(ids: Sequence[str], later: _Encoder, earlier: _Encoder | None) -> tuple[Change, ...]:
+    if earlier is None:
+        return ()
+    lost = earlier.control_margin - later.control_margin
+    worst = np.argsort(-lost, kind="stable")[:HARMED]
+    return tuple(
+        Change(id=ids[i], before=float(earlier.control_margin[i]), after=float(later.control_margin[i])) for i in worst
+    )
+
+
+def _interval(rate: Rate) -> Interval:
+    return Interval(value=rate.value, low=rate.low, high=rate.high)
+
+
+def _named(permutations: int, *, exact: bool) -> str:
+    return f"permutation of items, {'all ' if exact else ''}{permutations:,}"
+
+
+def _p(p: float) -> str:
+    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".", 1)
+
+
+GUARD = "Control guard"
+"""Name of the check whose failure says that the controls differ from the owner's pictures without any encoder."""

@@ -1,0 +1,137 @@
+"""What an audit is given of an encoder: the vectors of the pooled items, owner's first, controls after them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from muc_core.audit.alignment import Float64, image_text_factors, view_factors
+from muc_core.audit.summary import summarise_factors
+from muc_core.errors import MucError
+
+Float32: TypeAlias = npt.NDArray[np.float32]
+
+NEIGHBOURS = 5
+REFERENCES = 2000
+"""Neighbours of an item are looked for among at most so many others, drawn at random."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """One row per pooled item.
+
+    Attributes:
+        positive: `[n]` similarity with the own partner: caption, or other views of itself.
+        margin: `[n]` positive less the mean similarity with the partners of all others (DESIGN section 5).
+        traits: `[n, k]` how alike an item is to its nearest neighbours, which says how hard it is to place for an
+            encoder that has never seen it; the pairing of a picture with its own partner has no part in it.
+    """
+
+    positive: Float64
+    margin: Float64
+    traits: Float64
+
+
+@dataclass(frozen=True, eq=False)
+class ImageTextVectors:
+    """Vectors of views of each picture `[v, n, d]` (one view is enough) and of its caption `[n, d]`."""
+
+    views: Float32
+    texts: Float32
+
+    @property
+    def n(self) -> int:
+        return len(self.texts)
+
+    @property
+    def dimension(self) -> int:
+        return int(self.texts.shape[1])
+
+    @property
+    def images(self) -> Float64:
+        """Normalised mean of the normalised views, `[n, d]`."""
+        return _mean_direction(self.views)
+
+    def scores(self, ids: Sequence[str], seed: int = 0) -> Scores:
+        images = self.images
+        _, found = summarise_factors(image_text_factors(images.astype(np.float32), self.texts, ids=ids))
+        texts = _mean_direction(self.texts[None])
+        traits = np.hstack([_nearness(images, seed), _nearness(texts, seed)])
+        return Scores(found.positive, found.margin, traits)
+
+
+@dataclass(frozen=True, eq=False)
+class ViewVectors:
+    """Vectors of v >= 2 views of each picture, `[v, n, d]`."""
+
+    views: Float32
+
+    @property
+    def n(self) -> int:
+        return int(self.views.shape[1])
+
+    @property
+    def dimension(self) -> int:
+        return int(self.views.shape[2])
+
+    @property
+    def images(self) -> Float64:
+        """Normalised mean of the normalised views, `[n, d]`."""
+        return _mean_direction(self.views)
+
+    def scores(self, ids: Sequence[str], seed: int = 0) -> Scores:
+        _, found = summarise_factors(view_factors(self.views, ids=ids))
+        return Scores(found.positive, found.margin, _nearness(self.images, seed))
+
+
+Vectors: TypeAlias = ImageTextVectors | ViewVectors
+
+
+def check_vectors(vectors: Vectors, ids: Sequence[str], name: str) -> None:
+    """Refuse what no audit can be made of.
+
+    Args:
+        name: of the encoder, for the error.
+
+    Raises:
+        MucError: another number of items than ids, numbers that are not finite, or a vector of zeros, naming the item.
+    """
+    parts = [("picture", vectors.views)]
+    if isinstance(vectors, ImageTextVectors):
+        parts.append(("caption", vectors.texts[None]))
+    for what, values in parts:
+        if values.ndim != 3 or values.shape[1] != len(ids):
+            raise MucError(
+                f"{name} gave {what} vectors of shape {values.shape} for {len(ids)} items; expected [views, n, d]"
+            )
+        broken = ~np.isfinite(values).all(axis=(0, 2)) | ~values.any(axis=2).all(axis=0)
+        if broken.any():
+            item = ids[int(np.flatnonzero(broken)[0])]
+            raise MucError(
+                f"{name} gave a {what} vector of zeros or of numbers that are not finite for {item!r}; an audit "
+                "needs a direction for every item"
+            )
+
+
+def _mean_direction(views: Float32) -> Float64:
+    wide = views.astype(np.float64)
+    mean = (wide / np.linalg.norm(wide, axis=2, keepdims=True)).mean(axis=0)
+    return np.asarray(mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12))
+
+
+def _nearness(vectors: Float64, seed: int) -> Float64:
+    """Similarity of each item to its nearest neighbour and to its five nearest, `[n, 2]`."""
+    n = len(vectors)
+    references = np.arange(n)
+    if n > REFERENCES:
+        references = np.sort(np.random.default_rng(seed).choice(n, REFERENCES, replace=False))
+    traits = np.empty((n, 2))
+    for start in range(0, n, 1024):
+        rows = np.arange(start, min(start + 1024, n))
+        similar = vectors[rows] @ vectors[references].T
+        similar[rows[:, None] == references[None, :]] = -np.inf
+        nearest = np.sort(similar, axis=1)[:, -min(NEIGHBOURS, len(references) - 1) :]
+        traits[rows] = np.stack([nearest[:, -1], nearest.mean(axis=1)], axis=1)
+    return traits

@@ -1,0 +1,1 @@
+"""Permutation, equivalence, multiplicity, intervals, power: thin layers over scipy for what an audit asks of them."""

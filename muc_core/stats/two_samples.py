@@ -1,0 +1,91 @@
+"""Two samples: permutation of items, Welch's interval, equivalence."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import permutation_test, t, ttest_ind
+
+from muc_core.stats.ranks import Float64
+
+Alternative = Literal["greater", "less", "two-sided"]
+
+
+@dataclass(frozen=True)
+class Permutation:
+    """A permutation test of a difference of means.
+
+    Attributes:
+        difference: mean of the first sample less that of the second.
+        p: (b + 1) / (permutations + 1) for random ones, b / permutations when all were tried.
+        permutations: how many were looked at.
+        exact: whether these were all there are.
+    """
+
+    difference: float
+    p: float
+    permutations: int
+    exact: bool
+
+
+def permute(
+    first: Float64, second: Float64, *, alternative: Alternative, permutations: int = 10_000, seed: int = 0
+) -> Permutation:
+    """Permute items between two samples; all ways when there are no more than `permutations` of them.
+
+    Args:
+        first, second: `[n]` and `[m]`.
+        alternative: "greater" asks whether the first is above the second.
+    """
+    found = permutation_test(
+        (first, second),
+        _difference,
+        permutation_type="independent",
+        vectorized=True,
+        n_resamples=permutations,
+        batch=1000,
+        alternative=alternative,
+        rng=np.random.default_rng(seed),
+    )
+    looked_at = len(found.null_distribution)
+    # scipy leaves the 1 out of numerator and denominator exactly when it has tried all permutations
+    exact = looked_at < permutations or _all_ways(len(first), len(second)) <= permutations
+    return Permutation(float(found.statistic), float(found.pvalue), looked_at, exact)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Difference of means with Welch's standard error and 95 % interval."""
+
+    mean: float
+    standard_error: float
+    low: float
+    high: float
+
+
+def welch(first: Float64, second: Float64, *, confidence: float = 0.95) -> Difference:
+    """The difference of means of two samples of at least two items each, with Welch's interval."""
+    result = ttest_ind(first, second, equal_var=False)
+    interval = result.confidence_interval(confidence)
+    half = t.ppf((1 + confidence) / 2, result.df)
+    mean = float(first.mean() - second.mean())
+    return Difference(mean, float((interval.high - interval.low) / 2 / half), float(interval.low), float(interval.high))
+
+
+def equivalence_p(first: Float64, second: Float64, *, bound: float) -> float:
+    """p of "the means differ by `bound` or more": two one-sided Welch tests (TOST, Schuirmann 1987), the larger p."""
+    above = ttest_ind(first + bound, second, equal_var=False, alternative="greater").pvalue
+    below = ttest_ind(first - bound, second, equal_var=False, alternative="less").pvalue
+    return float(max(above, below))
+
+
+def _difference(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], axis: int) -> Float64:
+    difference: Float64 = first.mean(axis=axis) - second.mean(axis=axis)
+    return difference
+
+
+def _all_ways(n: int, m: int) -> float:
+    from scipy.special import comb
+
+    return float(comb(n + m, n))

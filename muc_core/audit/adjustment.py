@@ -2,7 +2,9 @@
 
 The expectation is a ridge regression fitted on the controls alone. A control is compared with a fit that left it out,
 as an owner's item is with one that never held it; so both are treated alike, and what is left of them is exchangeable
-if they were. What the owner's items have in excess is never fitted, hence never taken away.
+if they were. What the owner's items have in excess is never fitted; but were their traits themselves changed by memory
+or by unlearning, the expectation would take some of it away. So the traits' share is taken only where it differs
+between owner and controls by no more than chance allows.
 """
 
 from dataclasses import dataclass
@@ -10,10 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from muc_core.stats.ranks import Float64
+from muc_core.stats.two_samples import welch_p
 
 PENALTIES = tuple(float(penalty) for penalty in np.logspace(-1, 4, 11))
 FEWEST = 40
 """With fewer controls nothing is fitted: the fit would add more noise than it takes away."""
+
+IMBALANCE = 0.05
+"""p below which the expectations of owner and controls differ by more than chance; the scores then stay as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +50,8 @@ def adjust(owner: Float64, controls: Float64, owner_traits: Float64, control_tra
     )
     fits = [_leave_one_out(known, controls, penalty) for penalty in PENALTIES]
     residuals, weights = min(fits, key=lambda fit: float((fit[0] ** 2).sum()))
+    if welch_p(new @ weights, controls - residuals) < IMBALANCE:
+        return plain
     explained = 1 - float((residuals**2).sum() / ((controls - centre) ** 2).sum())
     if explained <= 0:
         return plain

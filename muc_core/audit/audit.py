@@ -50,7 +50,7 @@ class AuditSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     alpha: float = Field(0.05, gt=0, le=0.2, description="Rate of false alarms of each test.")
-    permutations: int = Field(10_000, ge=200, le=1_000_000, description="Most permutations of items.")
+    permutations: int = Field(10_000, ge=99, le=1_000_000, description="Most permutations of items.")
     seed: int = Field(0, ge=0, description="Of the permutations.")
     adjusted: bool = Field(True, description="Whether scores are compared with what an item's traits lead to expect.")
 
@@ -85,6 +85,7 @@ def audit(
     owner_ids: Sequence[str],
     control_ids: Sequence[str],
     before: Vectors | None = None,
+    retrained: Vectors | None = None,
     checks: Sequence[Check] = (),
     settings: AuditSettings | None = None,
     warnings: Sequence[str] = (),
@@ -92,7 +93,7 @@ def audit(
     """Audit an encoder after unlearning, and if possible the one before it.
 
     Args:
-        after, before: vectors of the owner's items and then the controls, in the order of the ids.
+        after, before, retrained: vectors of the owner's items and then the controls, in the order of the ids.
         owner_ids, control_ids: of the items.
         checks: control guard and honesty probes made beforehand; a failed one caps the verdict.
         warnings: to be passed on.
@@ -105,11 +106,13 @@ def audit(
     ids = [*owner_ids, *control_ids]
     n = len(owner_ids)
     _check_counts(owner_ids, control_ids)
-    given = {"the encoder after": after} | ({"the encoder before": before} if before is not None else {})
+    asked = {"the encoder before": before, "the encoder after": after, "the retrained encoder": retrained}
+    given = {name: vectors for name, vectors in asked.items() if vectors is not None}
     for name, vectors in given.items():
         check_vectors(vectors, ids, name)
-    if before is not None:
-        _check_alike(before, after)
+    for other in (before, retrained):
+        if other is not None:
+            _check_alike(other, after)
     scores = {name: vectors.scores(ids, settings.seed) for name, vectors in given.items()}
     encoders = {name: _encoder(name, found, n, settings) for name, found in scores.items()}
     later, earlier = encoders["the encoder after"], encoders.get("the encoder before")
@@ -117,6 +120,16 @@ def audit(
     delta = LARGEST_DELTA
     if earlier is not None:
         delta = min(max(findings["memory before"].effect.value, 0.0) / 4, LARGEST_DELTA)
+    if "the retrained encoder" in encoders:
+        findings["retrained"] = _shift(
+            "Where do they stand in the encoder that was retrained without them?",
+            encoders["the retrained encoder"],
+            "two-sided",
+            settings,
+            yes="Retrained without them, the encoder still sets these pictures apart from the controls: the two differ "
+            "for other reasons than memory",
+            no="Retrained without them, the encoder does not set these pictures apart from the controls",
+        )
     findings["like never-seen"] = _equivalence(later, delta, settings)
     detectability = _detectability(later, earlier, settings)
     verdict, rule = _verdict(findings, detectability, delta, checks, settings)
@@ -137,15 +150,16 @@ def audit(
         findings=findings,
         items=_items(owner_ids, later, earlier, settings.alpha),
         detectability=detectability,
-        membership={
-            name.removeprefix("the encoder "): _membership(encoder, given[name], n)
-            for name, encoder in encoders.items()
-        },
-        explained={name.removeprefix("the encoder "): encoder.explained for name, encoder in encoders.items()},
+        membership={_short(name): _membership(encoder, given[name], n) for name, encoder in encoders.items()},
+        explained={_short(name): encoder.explained for name, encoder in encoders.items()},
         checks=tuple(checks),
         harmed=_harmed(control_ids, later, earlier),
         warnings=tuple(notes),
     )
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("the ").removeprefix("encoder ").removesuffix(" encoder")
 
 
 def _mode(vectors: Vectors) -> Mode:
@@ -172,8 +186,8 @@ def _check_alike(before: Vectors, after: Vectors) -> None:
         raise MucError("one encoder gave captions' vectors and the other none; compare both with views of pictures")
     if before.dimension != after.dimension:
         raise MucError(
-            f"the encoder before gives {before.dimension} numbers a picture and the one after {after.dimension}; "
-            "unlearning does not change that, so these are different models: audit the one after alone"
+            f"the encoders give {before.dimension} and {after.dimension} numbers a picture; unlearning and retraining "
+            "do not change that, so these are different models: audit the one after alone"
         )
 
 

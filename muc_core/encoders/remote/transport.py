@@ -1,5 +1,6 @@
 """Connections that lead where the guard looked: the name is resolved, checked, and the checked address is dialled."""
 
+import logging
 import ssl
 from collections.abc import Iterable
 from functools import cache
@@ -9,6 +10,9 @@ import httpcore
 import httpx
 
 from muc_core.encoders.remote.address import resolve
+
+# Its debug log has the headers of answers, where a service may quote the key it was given.
+logging.getLogger("httpcore").setLevel(logging.INFO)
 
 
 @cache

@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import open_clip
 import streamlit as st
 from PIL import Image
 
@@ -31,13 +32,22 @@ from muc_core.encoders.base import Encoder
 from muc_core.encoders.embed import embed_images, embed_texts, embed_views
 from muc_core.encoders.family import FAMILIES
 from muc_core.encoders.manifest import EncoderManifest
+from muc_core.encoders.probes import PICTURE_BATCHES, TEXT_BATCHES
 from muc_core.encoders.remote.address import lock_private_addresses
+from muc_core.encoders.remote.connect import RemoteInfo
+from muc_core.encoders.remote.dialects import DIALECTS
 from muc_core.encoders.remote.encoder import FAMILY as REMOTE
 from muc_core.encoders.remote.encoder import Cost, RemoteEncoder
+from muc_core.encoders.remote.settings import SETTINGS_FILE, RemoteSettings, read_settings
 from muc_core.errors import MucError
+from muc_core.jobs.tasks.check_encoder import check
 from muc_core.jobs.tasks.embedding_map import EmbeddingMapSettings, MapItems, choose_items
+from muc_core.jobs.tasks.import_encoder import ImportEncoderSettings, add, look
+from muc_core.progress import SILENT
 from muc_core.projection import JointProjection, joint_projection
 from muc_core.workspace import EncoderRecord, Workspace
+from muc_core.workspace.files import TEMPORARY, sweep, write_file, writing
+from muc_core.workspace.importing import RecognitionReport
 from muc_core.workspace.index import MANIFEST
 
 MOST_CELLS = 60
@@ -106,6 +116,135 @@ def has_text(manifest: EncoderManifest) -> bool:
     if manifest.family in FAMILIES.names():
         return FAMILIES.get(manifest.family).has_text
     return encoder(manifest.name).has_text
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What only a loaded encoder knows of itself.
+
+    Attributes:
+        dimension: length of its vectors.
+        has_text: whether it reads captions.
+        image_size: side of its pictures in pixels.
+        preparation: what is done to a picture, a sentence without its full stop.
+        size_bytes: of its files.
+        service: what is sent where, for an encoder behind a URL.
+    """
+
+    dimension: int
+    has_text: bool
+    image_size: int
+    preparation: str
+    size_bytes: int
+    service: str | None = None
+
+
+LARGE_BYTES = 300 * 2**20
+"""Larger files are not loaded for a list, which then leaves out what only the loaded encoder knows."""
+
+
+def size_of(record: EncoderRecord) -> int:
+    """Bytes of an encoder's files."""
+    return sum((record.folder / name).stat().st_size for name in record.manifest.files)
+
+
+def facts(record: EncoderRecord) -> Facts:
+    """What the loaded encoder says of itself. Raises `MucError` when it cannot be loaded."""
+    manifest, size = record.manifest, size_of(record)
+    if manifest.family == REMOTE:
+        settings = read_settings(record.folder / SETTINGS_FILE)
+        sent = f"{settings.image_size} x {settings.image_size} pixels, {settings.interpolation}, sent as "
+        sent += f"{settings.picture_format.upper()}; the rest is up to the service"
+        title = DIALECTS.get(settings.dialect).title
+        service = f"{settings.endpoint}, {title}, {settings.number_type} numbers, {_key_of(settings)}"
+        return Facts(settings.dimension or 0, settings.has_text, settings.image_size, sent, size, service)
+    key = [manifest.content_digest]
+    if manifest.family in FAMILIES.names():  # all encoders of an architecture are alike in this
+        key = [manifest.family, manifest.architecture, str(manifest.preprocessing), str(manifest.output)]
+    return replace(_facts("/".join(key), manifest.name), size_bytes=size)
+
+
+def _key_of(settings: RemoteSettings) -> str:
+    if settings.key_environment is not None:
+        return f"key from the environment variable {settings.key_environment}"
+    return "key from the keyring" if settings.key_keyring is not None else "no key"
+
+
+@st.cache_data(show_spinner="Looking at the encoders ...", max_entries=256)
+def _facts(key: str, name: str) -> Facts:
+    loaded = workspace().load(name)
+    preprocessing = getattr(loaded, "preprocessing", None)
+    side = loaded.image_size
+    preparation = f"{side} x {side} pixels" if preprocessing is None else str(preprocessing)
+    return Facts(loaded.dimension, loaded.has_text, side, preparation, 0)
+
+
+def keep_upload(name: str, content: bytes) -> Path:
+    """A copy of an uploaded weight file, as jobs read files; it is removed after a day. Raises `MucError`."""
+    folder = workspace().home / "cache" / "uploads"
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+        path = folder / f"{TEMPORARY}{hashlib.sha256(content).hexdigest()[:32]}{Path(name).suffix.lower()}"
+        if not path.exists():
+            write_file(path, content)
+    return path
+
+
+def recognised(source: ImportEncoderSettings) -> RecognitionReport:
+    """What a file of moderate size is recognised as. Raises `MucError`."""
+    status = Path(source.source).stat()
+    return _recognised(source.model_dump_json(), status.st_mtime_ns, status.st_size, _source=source)
+
+
+@st.cache_data(show_spinner="Looking at the file ...", max_entries=16)
+def _recognised(asked: str, changed: int, size: int, *, _source: ImportEncoderSettings) -> RecognitionReport:
+    return look(_source)
+
+
+def add_file(settings: ImportEncoderSettings) -> None:
+    """Add an encoder from a file of moderate size. Raises `MucError`; nothing of it stays then."""
+    add(settings, workspace(), SILENT)
+
+
+@st.cache_data(show_spinner=False)
+def open_clip_names() -> list[str]:
+    """Models of open_clip with the weights that it knows for them, as `ARCHITECTURE:WEIGHTS`."""
+    return [f"{architecture}:{weights}" for architecture, weights in open_clip.list_pretrained()]
+
+
+def check_now(name: str) -> None:
+    """Check a small encoder at once; what is found is kept, see `read_check`. Raises `MucError`."""
+    check(workspace(), name)
+
+
+def cost_of_check(record: EncoderRecord) -> str:
+    """What checking an encoder behind a URL sends, a sentence. Raises `MucError`."""
+    settings = read_settings(record.folder / SETTINGS_FILE)
+    batches = [*PICTURE_BATCHES, *(TEXT_BATCHES if settings.has_text else ())]
+    requests = sum(-(-batch // settings.items_a_request) for batch in batches)
+    texts = f" and {sum(TEXT_BATCHES)} texts" if settings.has_text else ""
+    return (
+        f"A check sends {sum(PICTURE_BATCHES)} pictures{texts} to {settings.endpoint} in {requests} requests, also "
+        "those that were sent before."
+    )
+
+
+def cost_of_asking(settings: RemoteSettings, info: RemoteInfo) -> str:
+    """What the demo's audit would send to an encoder behind a URL, a sentence: before anything is."""
+    count = len(load_demo())
+    batches = -(-count // settings.items_a_request)
+    if info.has_text:
+        what, requests = f"all {count:,} pictures of the demo and their captions", 2 * batches
+    else:
+        what, requests = (
+            f"{VIEWS} views of all {count:,} pictures of the demo",
+            -(-VIEWS * count // settings.items_a_request),
+        )
+    return (
+        f"What it costs: up to {settings.items_a_request} pictures go into one request, so {what} would take "
+        f"{requests:,}. Every page says what it would send, and asks first."
+    )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ PAGES = (
     ("matrices", "Matrices", ":material/grid_on:"),
     ("embedding_map", "Embedding map", ":material/scatter_plot:"),
     ("unlearn", "Unlearn", ":material/ink_eraser:"),
+    ("encoders", "Encoders", ":material/deployed_code:"),
 )
 
 # The icon is a file of ours: one by name would be fetched from the network by the browser.

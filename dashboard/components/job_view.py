@@ -147,6 +147,11 @@ def describe(job: Job) -> str:
         return f"Training on {asked.get('data')} → {asked.get('name')}"
     if job.kind == "embedding_map":
         return f"Embedding map of {asked.get('before')} and {asked.get('after')}"
+    if job.kind == "check_encoder":
+        return f"Checking {asked.get('encoder')}"
+    if job.kind == "import_encoder":
+        source = asked.get("file_name") or asked.get("source")
+        return f"Adding {source} → {asked['name']}" if "name" in asked else f"Looking at {source}"
     return job.kind.replace("_", " ").capitalize()
 
 

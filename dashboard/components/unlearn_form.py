@@ -37,7 +37,9 @@ def unlearn_form() -> None:
     suited = suited_settings(method, manifest)
     if suited is not method.settings:
         st.caption(f"The settings start as those that suit the preset {manifest.preset}, with which it was trained.")
-    given = _choose_settings(suited, f"{method.name} {manifest.preset}" if suited is not method.settings else method.name)
+    given = _choose_settings(
+        suited, f"{method.name} {manifest.preset}" if suited is not method.settings else method.name
+    )
     for_name, for_seed = st.columns([2, 1])
     with for_name:
         name, name_fault = _choose_name(f"{original}-{method.name}")

@@ -6,6 +6,7 @@ import typer
 
 from muc_core import __version__
 from muc_core.cli import demo, encoders, jobs
+from muc_core.cli.audit import audit
 from muc_core.cli.group import Speaking
 from muc_core.cli.matrices import matrices
 from muc_core.cli.presets import presets
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.add_typer(demo.app, name="demo")
 app.command(cls=TrainCommand)(train)
 app.command(cls=UnlearnCommand)(unlearn)
+app.command()(audit)
 app.command()(matrices)
 app.command()(serve_encoder)
 app.command()(presets)

@@ -99,7 +99,7 @@ def matrices(
 
     workspace = Workspace()
     encoders = workspace.encoder(before), workspace.encoder(after)
-    dataset, split = _named_data(encoders, data)
+    dataset, split = named_data(encoders, data)
     with Bar(quiet=as_json) as progress:
         comparison = compare(
             workspace.load(before),
@@ -120,7 +120,7 @@ def matrices(
         console().print(_for_people(comparison, out))
 
 
-def _named_data(
+def named_data(
     encoders: "tuple[EncoderRecord, EncoderRecord]", data: str | None
 ) -> "tuple[ImageTextDataset, DataSplit | None]":
     """The data that names of sets refer to, and their split where it is known.

@@ -156,9 +156,9 @@ def _demo(family: str, architecture: str, title: str, *, batch_size: int, epochs
         training=training,
         unlearning={
             "retrain": training,
-            "finetune": {**common, "epochs": 40, "learning_rate": 1e-3},
+            "finetune": {**common, "epochs": 40, "learning_rate": 3e-3},
             "gradient-ascent": {**common, "epochs": 10, "learning_rate": 1e-4},
-            "neggrad": {**common, "epochs": 10, "learning_rate": 3e-4},
+            "neggrad": {**common, "epochs": 10, "learning_rate": 1e-3},
             "l1": {**common, "epochs": 40, "learning_rate": 1e-3, "penalty": 1e-4},
             "ac": {**common, "epochs": 20, "learning_rate": 1e-3, "alpha": 1.0, "beta": 2.0, "gamma": 1.0},
         },

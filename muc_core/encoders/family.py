@@ -83,6 +83,9 @@ class Family(Protocol):
     def after_step(self, model: Model) -> None:
         """What must happen after each optimiser step: clamps, momentum updates."""
 
+    def finished(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What of a trained model's state is kept with the encoder; `build` and `load_state_dict` take it back."""
+
     def encoder(self, weights: Mapping[str, Tensor], manifest: EncoderManifest) -> Encoder:
         """The black box around trained weights. Raises `MucError` when they do not fit the architecture."""
 

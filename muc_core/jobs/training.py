@@ -70,6 +70,6 @@ def train_and_save(
                 "metrics": {f"last {name}": value for name, value in checkpoint.terms.items()},
             }
         )
-        workspace.save_encoder(saved, checkpoint.weights)
+        workspace.save_encoder(saved, trainer.family.finished(checkpoint.weights))
         writer.finish(encoder=manifest.name, run_time_s=checkpoint.run_time_s)
     return {"encoder": manifest.name, "run": writer.id}

@@ -171,6 +171,9 @@ class ClipFamily:
         with torch.no_grad():
             model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
 
+    def finished(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return dict(weights)
+
     def encoder(self, weights: Mapping[str, Tensor], manifest: EncoderManifest) -> ClipEncoder:
         model = self.build(manifest.architecture, seed=0)
         fit_weights(model, weights, manifest)

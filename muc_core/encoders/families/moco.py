@@ -10,6 +10,7 @@ its weights do (EMAN, arXiv 2101.08482): no statistics are shared within a batch
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ TEMPERATURE = 0.1
 MOMENTUM = 0.99
 QUEUE = 4096
 LONGEST_QUEUE = 1_048_576
+FOLLOWER = "momentum_"
 
 
 class MoCoModel(TwoViewModel):
@@ -56,6 +58,15 @@ class MoCoModel(TwoViewModel):
         self.register_buffer("queue", F.normalize(queue, dim=0))
         self.register_buffer("queue_pointer", torch.zeros((), dtype=torch.long))
         self._new_keys = queue[:, :0]
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As torch's; a momentum encoder that is not among the weights begins as the encoder, a queue as it is."""
+        given = dict(state_dict)
+        if not any(name.startswith(FOLLOWER) for name in given):
+            followed = ("backbone.", "projection_head.")
+            given |= {f"{FOLLOWER}{name}": value for name, value in given.items() if name.startswith(followed)}
+        given = {"queue": self.queue, "queue_pointer": self.queue_pointer} | given
+        return super().load_state_dict(given, strict=strict, assign=assign)
 
     def train(self, mode: bool = True) -> "MoCoModel":
         super().train(mode)
@@ -134,6 +145,10 @@ class MoCoFamily:
 
     def after_step(self, model: MoCoModel) -> None:
         model.follow()
+
+    def finished(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        # by the end of a falling learning rate the momentum encoder has caught up with the encoder
+        return {name: tensor for name, tensor in weights.items() if not name.startswith(FOLLOWER)}
 
     def encoder(self, weights: Mapping[str, Tensor], manifest: EncoderManifest) -> TwoViewEncoder:
         model = self.build(manifest.architecture, seed=0)

@@ -66,6 +66,9 @@ class SimCLRFamily:
     def after_step(self, model: TwoViewModel) -> None:
         pass
 
+    def finished(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return dict(weights)
+
     def encoder(self, weights: Mapping[str, Tensor], manifest: EncoderManifest) -> TwoViewEncoder:
         model = self.build(manifest.architecture, seed=0)
         fit_weights(model, weights, manifest)

@@ -201,6 +201,25 @@ def test_the_momentum_encoder_follows_weights_and_statistics() -> None:
             assert torch.equal(tensor, leader[name]), name
 
 
+def test_a_finished_moco_is_kept_without_its_momentum_encoder_and_goes_on_with_a_copy() -> None:
+    family = FAMILIES.get("moco")
+    model: MoCoModel = family.build("demo-resnet:20@8", 0)
+    kept = family.finished(model.state_dict())
+    assert {name.partition(".")[0] for name in kept} == {
+        "backbone",
+        "projection_head",
+        "queue",
+        "queue_pointer",
+        "temperature",
+    }
+    again: MoCoModel = family.build("demo-resnet:20@8", 1)
+    again.load_state_dict(kept)
+    assert torch.equal(again.queue, model.queue)
+    for name, tensor in again.momentum_backbone.state_dict().items():
+        assert torch.equal(tensor, model.backbone.state_dict()[name])
+    again.load_state_dict({name: tensor for name, tensor in kept.items() if not name.startswith("queue")})
+
+
 def test_the_queue_takes_new_keys_in_a_ring_and_after_the_step_only() -> None:
     family = FAMILIES.get("moco")
     model: MoCoModel = family.build("demo-resnet:20@8", 0).eval()

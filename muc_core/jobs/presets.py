@@ -140,7 +140,7 @@ _DEMO_VIEWS: Values = AUGMENT.model_copy(update={"crop_scale": 0.3}).model_dump(
 _DEMO: Values = {"optimizer": "adamw", "weight_decay": 0.05, "augment": _DEMO_VIEWS}
 
 
-def _demo(family: str, architecture: str, title: str, *, batch_size: int, epochs: int) -> Preset:
+def _demo(family: str, architecture: str, title: str, *, batch_size: int, epochs: int, strength: Values) -> Preset:
     training = {
         **_DEMO, "temperature": 0.1, "batch_size": batch_size, "epochs": epochs, "learning_rate": 1e-3, "warmup": 0.05
     }  # fmt: skip
@@ -160,14 +160,28 @@ def _demo(family: str, architecture: str, title: str, *, batch_size: int, epochs
             "gradient-ascent": {**common, "epochs": 10, "learning_rate": 1e-4},
             "neggrad": {**common, "epochs": 10, "learning_rate": 1e-3},
             "l1": {**common, "epochs": 40, "learning_rate": 1e-3, "penalty": 1e-4},
-            "ac": {**common, "epochs": 20, "learning_rate": 1e-3, "alpha": 1.0, "beta": 2.0, "gamma": 1.0},
+            "ac": {**common, "epochs": 20, "learning_rate": 1e-3, **strength},
         },
     )
 
 
 for _preset in (
-    _demo("simclr", "demo-resnet", "SimCLR", batch_size=150, epochs=400),
-    _demo("moco", "demo-resnet:112-128@200", "MoCo with a head of two layers (as MoCo v2)", batch_size=50, epochs=500),
+    _demo(
+        "simclr",
+        "demo-resnet",
+        "SimCLR",
+        batch_size=150,
+        epochs=400,
+        strength={"alpha": 1.0, "beta": 2.0, "gamma": 1.0},
+    ),
+    _demo(
+        "moco",
+        "demo-resnet:112-128@200",
+        "MoCo with a head of two layers (as MoCo v2)",
+        batch_size=50,
+        epochs=500,
+        strength={"alpha": 0.0, "beta": 8.0, "gamma": 0.0},
+    ),
     Preset(
         name="demo-simclr-blind",
         summary="SimCLR on all drawings of the demo, too briefly to remember any: every audit must say it cannot tell.",

@@ -265,12 +265,13 @@ def _check_never_seen(
     if split is not None and (wrong := _seen(controls, dataset, split.train)):
         raise MucError(f"the control {wrong[0]!r} was trained on; choose controls that were not, such as held-out")
     retrained = manifests.get("retrained")
-    seen = retrained.data.split.train if retrained is not None and retrained.data is not None else ()
-    if retrained is not None and retrained.method == "retrain" and retrained.data is not None:
-        seen = retrained.data.split.retain  # its split names what it left out, too
-    if split is not None and retrained is not None and (wrong := _seen(owner, dataset, seen)):
+    if split is None or retrained is None or retrained.data is None:
+        return
+    # the split of an unlearned encoder still names what it left out
+    theirs = retrained.data.split
+    if wrong := _seen(owner, dataset, theirs.retain if retrained.method == "retrain" else theirs.train):
         raise MucError(
-            f"{retrained.name!r} was trained on {wrong[0]!r} (of the forgotten pictures on {len(wrong)}), so it is no "
+            f"{retrained.name!r} was trained on {wrong[0]!r} (on {len(wrong)} of the forgotten pictures), so it is no "
             "Retrain for them; name one that never saw them, or none"
         )
 

@@ -1,6 +1,7 @@
 """Pictures read from files when they are asked for, and how to tell, without decoding, that they are the same ones."""
 
 import hashlib
+import os
 import stat
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -38,12 +39,16 @@ class FilePictures:
         return decode_pictures(((self._names[index], self.read(index)) for index in indices), len(indices), size)
 
     def read(self, index: int) -> bytes:
-        return read_picture(self._folder / self._paths[index], self._names[index])
+        return read_picture(self._path(index), self._names[index])
 
     def fingerprint(self, indices: Sequence[int]) -> bytes:
         """Covers what `sampled_fingerprint` does."""
-        sizes = [picture_size(self._folder / self._paths[index], self._names[index]) for index in indices]
-        return sampled_fingerprint(np.array(sizes, dtype=np.int64), lambda row: self.read(indices[row]))
+        sizes = np.fromiter((picture_size(self._path(i), self._names[i]) for i in indices), np.int64, len(indices))
+        return sampled_fingerprint(sizes, lambda row: self.read(indices[row]))
+
+    def _path(self, index: int) -> str:
+        # a `Path` would cost more than the look at the file
+        return os.path.join(self._folder, self._paths[index])
 
 
 def check_files(folder: Path, paths: Sequence[str], where: Callable[[int], str]) -> None:
@@ -73,10 +78,10 @@ def decode_pictures(files: Iterable[tuple[str, bytes]], count: int, size: int) -
     return pixels
 
 
-def picture_size(path: Path, name: str) -> int:
+def picture_size(path: str | Path, name: str) -> int:
     """Bytes of a picture file. Raises `BadImage` when it is not there, not an ordinary file, or too large."""
     try:
-        found = path.stat()
+        found = os.stat(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise BadImage(f"the picture {name} cannot be read from {path}: {reason}") from error
@@ -87,11 +92,11 @@ def picture_size(path: Path, name: str) -> int:
     return found.st_size
 
 
-def read_picture(path: Path, name: str) -> bytes:
+def read_picture(path: str | Path, name: str) -> bytes:
     """The bytes of a picture file. Raises `BadImage` as `picture_size` does."""
     picture_size(path, name)
     try:
-        return path.read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise BadImage(f"the picture {name} cannot be read from {path}: {error.strerror or error}") from error
 

@@ -143,11 +143,14 @@ def _find(path: Path, cifar: Cifar) -> Path | None:
 
 
 def _names(path: Path, cifar: Cifar) -> list[str]:
-    names = _read(path).get(cifar.names_key)
-    if not isinstance(names, list) or not names or not all(isinstance(name, bytes | str) for name in names):
+    content = _read(path).get(cifar.names_key)
+    listed = content if isinstance(content, list) else []
+    found = [name.decoded() if isinstance(name, _Encoded) else name for name in listed]
+    names = [name for name in found if isinstance(name, bytes | str)]
+    if not names or len(names) < len(found):
         raise MucError(f"{path} has no list {cifar.names_key}; it must name the classes")
     try:
-        return [_decode(name) for name in names]
+        return [name if isinstance(name, str) else name.decode() for name in names]
     except UnicodeDecodeError as error:
         raise MucError(f"{path}: the names in {cifar.names_key} are not UTF-8 text") from error
 
@@ -218,7 +221,10 @@ class _Encoded(_Keeper):
     def decoded(self) -> bytes | None:
         match self.arguments:
             case (str() as text, "latin1" | "latin-1"):
-                return text.encode("latin-1")
+                try:
+                    return text.encode("latin-1")
+                except UnicodeEncodeError:
+                    return None
         return None
 
 
@@ -279,10 +285,6 @@ def _look_through(data: bytes) -> None:
             raise pickle.UnpicklingError("it asks for an extension")
         if "PUT" in opcode.name and isinstance(argument, int) and not 0 <= argument < _MAX_MEMO:
             raise pickle.UnpicklingError("it asks for too much memory")
-
-
-def _decode(name: bytes | str) -> str:
-    return name.decode() if isinstance(name, bytes) else name
 
 
 def _register(cifar: Cifar) -> None:

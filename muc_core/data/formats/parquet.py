@@ -6,7 +6,7 @@ first asked for, and of the pictures only the row groups that hold the ones aske
 
 import hashlib
 import json
-import logging
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -31,12 +31,9 @@ from muc_core.data.formats.base import (
     holds_pictures,
     read_head,
     register_format,
-    unreadable,
 )
 from muc_core.data.pictures import FilePictures, check_files, decode_pictures, read_picture
 from muc_core.errors import BadImage, MucError
-
-_log = logging.getLogger(__name__)
 
 _MOST_KEPT = 256 * 2**20
 """Bytes of row groups that are kept, since pictures that are asked for one after the other often share one."""
@@ -373,7 +370,7 @@ def _faults(path: Path, kind: type[MucError] = MucError) -> Iterator[None]:
         raise
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise kind(str(unreadable(path, error))) from error
+            raise kind(f"{path} cannot be read: {os.strerror(error.errno)}") from error
         reason = " ".join(str(error).split())[:150]
         raise kind(f"{path} is cut short, damaged or no parquet file ({reason}); copy it again") from error
 

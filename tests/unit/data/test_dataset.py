@@ -149,3 +149,31 @@ def test_digest_changes_with_content_and_only_with_it(monkeypatch: pytest.Monkey
     assert len(others | {first}) == 5
     monkeypatch.setattr(module, "MEMORY_LIMIT_BYTES", 0)
     assert digest(pixels) == first
+
+
+class Fingerprinted(CountingImages):
+    """Says of picture i that its fingerprint is i."""
+
+    def fingerprint(self, indices: Sequence[int]) -> bytes:
+        return bytes(indices)
+
+
+def test_the_digest_of_a_large_set_asks_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LARGE", 2)
+    source = Fingerprinted(4)
+    dataset = ImageTextDataset("large", [Item(f"id{i}", "text") for i in range(4)], source)
+    part = dataset.subset(["id3", "id1", "id0"]).subset(["id0", "id3", "id1"])
+    assert len({dataset.digest(), part.digest()}) == 2
+    assert dataset.digest(8) == dataset.digest(16)
+    assert source.asked == []
+    same = ImageTextDataset("x", [Item("id0", "text"), Item("id3", "text"), Item("id1", "text")], Fingerprinted(3))
+    monkeypatch.setattr(same.source, "fingerprint", lambda indices: bytes([0, 3, 1]))
+    assert part.digest() == same.digest()
+    # a small part is decoded as ever
+    small = dataset.subset(["id3"])
+    small.digest(8)
+    assert source.asked == [3]
+    # and so is a large set of a source that has no fingerprint
+    plain, counted = make(4)
+    plain.digest(8)
+    assert sorted(counted.asked) == [0, 1, 2, 3]

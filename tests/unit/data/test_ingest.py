@@ -12,6 +12,7 @@ from PIL import Image
 
 from muc_core.data import archives
 from muc_core.data import dataset as dataset_module
+from muc_core.data import ingest as ingest_module
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.ingest import Ingest, ingest_files, ingest_folder, ingest_zip
 from muc_core.errors import BadImage, MucError
@@ -282,3 +283,58 @@ def test_encoded_pictures_are_decoded_sharp_at_each_size() -> None:
     dataset = the_set(ingest_files([("a.png", stream.getvalue())], name="upload"))
     assert dataset.images(16).shape == (1, 3, 16, 16)
     assert np.array_equal(dataset.images(64)[0].permute(1, 2, 0).numpy(), np.asarray(noise))
+
+
+def write_classes(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(png())
+
+
+def test_a_folder_in_a_folder_is_a_label(tmp_path: Path) -> None:
+    write_classes(tmp_path, "top.png", "bird/a.png", "bird/more/b.png", "cat/a.png", "train/a.png")
+    table = b"file,caption,label,owner\nbird/a.png,x,eagle,ann\ncat/a.png,y,,\n"
+    (tmp_path / "captions.csv").write_bytes(table)
+    dataset = the_set(ingest_folder(tmp_path, name="mine"))
+    assert dict(zip(dataset.ids, dataset.labels, strict=True)) == {
+        "top.png": None,
+        "bird/a.png": "eagle",
+        "bird/more/b.png": "bird",
+        "cat/a.png": "cat",
+        "train/a.png": "train",
+    }
+
+
+def test_folders_of_a_split_are_no_labels(tmp_path: Path) -> None:
+    write_classes(tmp_path, "top.png", "Train/bird/a.png", "val/cat/a.png", "test/a.png")
+    dataset = the_set(ingest_folder(tmp_path, name="mine"))
+    assert dict(zip(dataset.ids, dataset.labels, strict=True)) == {
+        "top.png": None,
+        "Train/bird/a.png": "bird",
+        "test/a.png": None,
+        "val/cat/a.png": "cat",
+    }
+
+
+def test_folders_in_a_zip_are_no_labels() -> None:
+    assert the_set(ingest_zip(zipped(("bird/a.png", png())), name="up.zip")).labels == (None,)
+
+
+def test_a_large_folder_is_read_as_a_small_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "bad.png").unlink()
+    (folder / "birds" / "captions.csv").write_bytes(
+        b"file,caption,owner\na.JPG,a bird,ann\na.JPG,again,\ngone.png,x,\n"
+    )
+    (folder / "caf\u00e9\x07.png").write_bytes(png())
+    small = ingest_folder(folder, name="mine")
+    monkeypatch.setattr(ingest_module, "LARGE", 1)
+    monkeypatch.setattr(dataset_module, "LARGE", 1)
+    large = ingest_folder(folder, name="mine")
+    assert (large.notes, large.rejected) == (small.notes, small.rejected)
+    one, two = the_set(small), the_set(large)
+    assert (one.ids, one.texts) == (two.ids, two.texts)
+    assert (tuple(one.labels), tuple(one.owners)) == (tuple(two.labels), tuple(two.owners))
+    assert torch.equal(one.images(16), two.images(16))
+    (folder / "b.png").write_bytes(b"bad")
+    with pytest.raises(BadImage, match=r"^b\.png is not a picture"):
+        the_set(ingest_folder(folder, name="mine")).images(16)

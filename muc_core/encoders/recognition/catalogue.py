@@ -26,19 +26,46 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from muc_core.encoders.backbones import backbone_names, build_backbone
+from muc_core.encoders.backbones import Backbone, backbone_names, build_backbone
 from muc_core.encoders.families import clip
-from muc_core.errors import MucError
+from muc_core.errors import MucError, UnknownName
 
 FILE = Path(__file__).with_name("catalogue.json")
 CLIP = "open_clip/"
 SAMPLE = 12
 HASH = 6
 _PACKAGES = ("open_clip_torch", "timm", "torchvision")
-_FILLING = frozenset(
-    "normal_ uniform_ trunc_normal_ erfinv_ mul_ add_ clamp_ fill_ zero_ copy_ constant_ ones_ zeros_ eye_ dirac_ "
-    "xavier_uniform_ xavier_normal_ kaiming_uniform_ kaiming_normal_ orthogonal_ sub_ div_".split()
+_FILLING = {
+    *("normal_", "uniform_", "trunc_normal_", "erfinv_", "orthogonal_"),
+    *("constant_", "ones_", "zeros_", "eye_", "dirac_"),
+    *("xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_"),
+    *("mul_", "div_", "add_", "sub_", "clamp_", "fill_", "zero_", "copy_"),
+}
+
+CLASSIFIERS = ("fc", "linear", "head", "heads", "classifier", "last_linear")
+"""What comes after the features of a model, in its own naming."""
+
+LAST_LAYERS = (
+    *CLASSIFIERS,
+    "head.fc",
+    "heads.head",
+    "classifier.0",
+    "classifier.1",
+    "classifier.2",
+    "classifier.3",
+    "head.l",
 )
+"""The layer that gives the classes."""
+
+HEADS = ("projection_head", "projector", "projection", "proj_head", "projection_layer", "proj", "mlp", "g")
+"""What projection heads are called where they are not in a classifier's place."""
+
+ASIDE = (
+    *("predictor", "prediction_head", "prototypes", "criterion", "loss", "loss_fn", "memory_bank", "temperature"),
+    *("queue", "queue_ptr", "queue_pointer", "online_classifier", "online_linear", "linear_probe", "mean", "std"),
+    *("input_resolution", "context_length", "vocab_size", "logit_scale", "logit_bias"),
+)
+"""What training scripts keep beside a model."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Shapes of tensors by name."""
@@ -87,10 +114,23 @@ def _muted(logger: logging.Logger) -> Iterator[None]:
 @lru_cache(maxsize=32)
 def skeleton(name: str) -> nn.Module:
     """The model of a catalogue name, without numbers. Raises `UnknownName`, `MucError`."""
+    if not name.startswith(CLIP):
+        return bare_backbone(name).module
+    architecture = name.removeprefix(CLIP)
+    if architecture not in clip.ClipFamily().architectures():
+        raise UnknownName(f"open_clip has no architecture {architecture[:100]!r}")
     with without_memory():
-        if name.startswith(CLIP):
-            return clip.ClipFamily().build(name.removeprefix(CLIP), seed=0)
-        return build_backbone(name).module
+        module: nn.Module = open_clip.create_model(
+            architecture, load_weights=False, pretrained_text=False, device="meta"
+        )
+    return module
+
+
+@lru_cache(maxsize=32)
+def bare_backbone(name: str) -> Backbone:
+    """A backbone without numbers. Raises `UnknownName`, `MucError`."""
+    with without_memory():
+        return build_backbone(name)
 
 
 def skeleton_shapes(name: str) -> Shapes:
@@ -107,11 +147,25 @@ def hashes(shapes: Shapes) -> dict[str, str]:
     }
 
 
+def digest_of(shapes: Shapes) -> str:
+    """The same for tensors of the same names and shapes, in any order."""
+    found = sorted(hashes(shapes).values())
+    return hashlib.sha1(" ".join(found).encode(), usedforsecurity=False).hexdigest()[: 2 * HASH]
+
+
 def describe(name: str, shapes: Shapes) -> Entry:
     """The catalogue's entry of a model with these tensors."""
     found = sorted(hashes(shapes).values())
-    digest = hashlib.sha1(" ".join(found).encode(), usedforsecurity=False).hexdigest()[: 2 * HASH]
-    return Entry(name, len(found), digest, tuple(found[:SAMPLE]))
+    return Entry(name, len(found), digest_of(shapes), tuple(found[:SAMPLE]))
+
+
+def _without_classifier(shapes: Shapes) -> Iterator[Shapes]:
+    """The tensors as they are, without their last layer in any of its usual names, and without all that may follow."""
+    yield shapes
+    for layer in LAST_LAYERS:
+        if f"{layer}.weight" in shapes:
+            yield {key: shape for key, shape in shapes.items() if not key.startswith(f"{layer}.")}
+    yield {key: shape for key, shape in shapes.items() if key.split(".")[0] not in (*CLASSIFIERS, *HEADS, *ASIDE)}
 
 
 @cache
@@ -128,11 +182,18 @@ def entries() -> Mapping[str, Entry]:
         raise MucError(f"{FILE} is damaged; install the program again") from error
 
 
-def candidates(shapes: Shapes, *, most: int) -> tuple[Entry, ...]:
-    """Models that a file with these tensors may hold, the likeliest first; of models with the very same tensors one."""
+def candidates(shapes: Shapes, *, clip_models: bool, most: int) -> tuple[Entry, ...]:
+    """Models that a file with these tensors may hold, the likeliest first; of models with the very same tensors one.
+
+    Args:
+        clip_models: look among open_clip's models; otherwise among the backbones.
+        most: so many at most.
+    """
     found = set(hashes(shapes).values())
     counts: Counter[str] = Counter()
     for name, entry in entries().items():
+        if name.startswith(CLIP) != clip_models:
+            continue
         hits = sum(part in found for part in entry.sample)
         if 2 * hits >= len(entry.sample):
             counts[name] = hits
@@ -145,6 +206,9 @@ def candidates(shapes: Shapes, *, most: int) -> tuple[Entry, ...]:
             preference(name),
         ),
     )
+    # Models of several picture sizes differ in one tensor, which may not be in the sample: the exact one goes first.
+    digests = {digest_of(part) for part in _without_classifier(shapes)}
+    ranked.sort(key=lambda name: known[name].digest not in digests)
     unlike: dict[str, Entry] = {}
     for name in ranked:
         unlike.setdefault(known[name].digest, known[name])
@@ -156,8 +220,9 @@ def twins(name: str) -> tuple[str, ...]:
     known = entries()
     if name not in known:
         return ()
-    same = (other for other, entry in known.items() if entry.digest == known[name].digest and other != name)
-    return tuple(sorted(same, key=preference))
+    same = [other for other, entry in known.items() if entry.digest == known[name].digest and other != name]
+    alike = [other for other in same if other.startswith(CLIP) == name.startswith(CLIP)]
+    return tuple(sorted(alike, key=preference))
 
 
 def preference(name: str) -> tuple[object, ...]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from muc_core.data.augment import Augmentation, AugmentSettings
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.encoders.base import Encoder
+from muc_core.encoders.remote.faults import RejectedPictures
 from muc_core.errors import MissingTextTower, MucError
 from muc_core.progress import SILENT, Progress
 
@@ -83,7 +84,15 @@ def _embed(
     parts: list[Tensor] = []
     for start in range(0, len(names), batch_size):
         rows = range(start, min(start + batch_size, len(names)))
-        vectors = encode(rows)
+        try:
+            vectors = encode(rows)
+        except RejectedPictures as error:
+            refused = {names[rows[position]]: reason for position, reason in error.reasons.items()}
+            raise MucError(
+                f"{error.endpoint} refused {len(refused)} of {len(rows)} pictures: "
+                + "; ".join(f"{name!r}: {reason}" for name, reason in list(refused.items())[:5])
+                + "; leave them out or save them in another format (all others are remembered)"
+            ) from error
         finite = torch.isfinite(vectors).all(dim=1)
         if not finite.all():
             name = names[rows[int((~finite).nonzero()[0])]]

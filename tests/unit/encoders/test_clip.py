@@ -12,6 +12,7 @@ from muc_core.encoders.embed import embed_images, embed_texts, embed_views
 from muc_core.encoders.families.clip import tokenizer_of
 from muc_core.encoders.load import load_encoder
 from muc_core.encoders.manifest import EncoderManifest
+from muc_core.encoders.remote.faults import RejectedPictures
 from muc_core.errors import MissingTextTower, MucError, UnknownName
 from tests import tiny
 
@@ -144,3 +145,16 @@ def test_vectors_that_are_not_finite_name_the_picture() -> None:
 def test_texts_for_an_encoder_without_a_text_tower_are_refused() -> None:
     with pytest.raises(MissingTextTower, match="no text tower"):
         embed_texts(PicturesOnly(), ["a"])
+
+
+def test_pictures_that_an_endpoint_refuses_are_named_by_id() -> None:
+    class Refusing:
+        name, image_size = "refusing", 8
+
+        def encode_images(self, images: torch.Tensor) -> torch.Tensor:
+            if len(images) == 2:
+                return torch.ones(2, 4)
+            raise RejectedPictures("https://example.org/v1/embeddings", {0: "not a picture"}, len(images))
+
+    with pytest.raises(MucError, match=r"refused 1 of 1 pictures: '0-4': not a picture"):
+        embed_images(Refusing(), tiny.dataset(5, size=8), batch_size=2)  # type: ignore[arg-type]

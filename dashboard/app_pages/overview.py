@@ -79,6 +79,7 @@ def next_steps() -> None:
         ("matrices", "Matrices: every picture against every caption"),
         ("embedding_map", "Embedding map: where the pictures moved"),
         ("unlearn", "Unlearn: make another encoder forget"),
+        ("encoders", "Encoders: add your own as a file or an address, and check them"),
     )
     for name, label in steps:
         st.page_link(f"app_pages/{name}.py", label=label, icon=":material/arrow_forward:")

@@ -11,6 +11,7 @@ from dashboard.components.uploads import plain
 from dashboard.services import PairData, encoder_records, pair_data, sets_of, workspace
 from muc_core.data.sets import resolve_ids
 from muc_core.data.splits import DataSplit
+from muc_core.encoders.family import FAMILIES
 from muc_core.errors import MucError
 from muc_core.jobs import JobTable, submit
 from muc_core.jobs.presets import suited_settings
@@ -78,23 +79,30 @@ def _choose_method() -> Method[TrainingSettings]:
 
 
 def _choose_original() -> str:
-    """Name of an encoder whose training data are known. Raises `MucError` when there is none."""
-    records = [record.manifest for record in encoder_records() if record.manifest.data is not None]
+    """Name of an encoder that can be trained here and whose data are known. Raises `MucError` when there is none."""
+    manifests = [record.manifest for record in encoder_records()]
+    foreign = [m.name for m in manifests if m.family not in FAMILIES.names()]
+    unknown = [m.name for m in manifests if m.data is None and m.name not in foreign]
+    records = [m for m in manifests if m.data is not None and m.name not in foreign]
     names = [m.name for m in records if m.method is None] + [m.name for m in records if m.method is not None]
     if not names:
         raise MucError(
             "There is no encoder whose training data are known, so that nothing can be unlearned yet. Run `muc train` "
             "in a terminal to train one on your own pictures, then reload this page."
         )
-    return str(
-        st.selectbox(
-            "Original encoder",
-            names,
-            key="unlearn original",
-            help="An encoder that was trained on the forget set; only those with known training data are offered.",
-            persist_state="session",
-        )
+    chosen = st.selectbox(
+        "Original encoder",
+        names,
+        key="unlearn original",
+        help="An encoder that was trained on the forget set; only those with known training data are offered.",
+        persist_state="session",
     )
+    if foreign:
+        known = ", ".join(FAMILIES.names())
+        st.caption(plain(f"Only {known} can be trained here, so these are not offered: {', '.join(foreign)}."))
+    if unknown:
+        st.caption(plain(f"Training data not known; `muc unlearn --data` can name them: {', '.join(unknown)}."))
+    return str(chosen)
 
 
 def _choose_forget(data: PairData) -> tuple[str, DataSplit | None]:

@@ -1,6 +1,6 @@
 """How often the audit errs: many audits of encoders of which the truth is known. Writes Markdown.
 
-    python -m benchmarks.calibration [--audits 1000] [--out docs/calibration-figures.md]
+    python -m benchmarks.calibration [--audits 1000] [--only NAME] [--out FILE]
 
 Every encoder looks at all pictures once; an audit then draws its items and controls. Owner's items come from the
 forget set (the original saw them, Retrain did not) or, for the null, from the same never-trained pool as the controls.
@@ -173,21 +173,22 @@ def _interval(found: Rate) -> str:
     return f"{found.value:.1%} ({found.low:.1%}-{found.high:.1%})"
 
 
-SECTIONS: dict[str, Callable[[int], Iterator[str]]] = {
-    "Null: false alarms (nominal 5 %)": null_rows,
-    "Power: how often a trace is seen": power_rows,
-    "Verdicts": verdict_rows,
-    "Few pictures: what pays": few_rows,
+SECTIONS: dict[str, tuple[str, Callable[[int], Iterator[str]]]] = {
+    "null": ("Null: false alarms (nominal 5 %)", null_rows),
+    "power": ("Power: how often a trace is seen", power_rows),
+    "verdicts": ("Verdicts", verdict_rows),
+    "few": ("Few pictures: what pays", few_rows),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description=__doc__)
     parser.add_argument("--audits", type=int, default=1000, help="audits of each kind")
+    parser.add_argument("--only", choices=SECTIONS, help="one of the tables")
     parser.add_argument("--out", type=Path, help="file to write besides the terminal")
     chosen = parser.parse_args()
     lines = []
-    for title, rows in SECTIONS.items():
+    for title, rows in [SECTIONS[chosen.only]] if chosen.only else SECTIONS.values():
         for line in ("", f"## {title}", *([rows.__doc__] if rows.__doc__ else []), "", *rows(chosen.audits)):
             print(line, flush=True)
             lines.append(line)

@@ -11,6 +11,7 @@ from muc_core.cli.group import Speaking
 from muc_core.cli.matrices import matrices
 from muc_core.cli.presets import presets
 from muc_core.cli.serve import serve_encoder
+from muc_core.cli.stress import stress
 from muc_core.cli.train import TrainCommand, train
 from muc_core.cli.unlearn import UnlearnCommand, unlearn
 
@@ -26,6 +27,7 @@ app.command(cls=TrainCommand)(train)
 app.command(cls=UnlearnCommand)(unlearn)
 app.command()(audit)
 app.command()(matrices)
+app.command()(stress)
 app.command()(serve_encoder)
 app.command()(presets)
 app.add_typer(encoders.app, name="encoders")

@@ -31,6 +31,7 @@ COMMANDS = [
     ("unlearn",),
     ("matrices",),
     ("serve-encoder",),
+    ("stress",),
     ("encoders",),
     ("encoders", "list"),
     ("encoders", "show"),

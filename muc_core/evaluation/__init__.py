@@ -1,0 +1,1 @@
+"""White box: what can be asked of an encoder by those who hold its weights."""

@@ -221,7 +221,9 @@ def _sort(asked: EmbeddingRequest, encoder: Encoder, limits: Limits) -> tuple[di
                     413, f"{where} has more than {limits.picture_bytes // 2**20} MB; send a smaller picture", where
                 )
             try:
-                pictures[index] = to_square_tensor(decode_image(content, where).image, encoder.image_size)
+                pictures[index] = to_square_tensor(
+                    decode_image(content, where).image, encoder.image_size, encoder.interpolation
+                )
             except BadImage as error:
                 raise Refused(400, str(error), where) from None
             continue

@@ -6,8 +6,8 @@ from typing import TypeAlias, get_args
 import streamlit as st
 
 from dashboard.components.uploads import plain
+from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.manifest import Output
-from muc_core.encoders.preprocessing import Interpolation
 from muc_core.workspace.importing import RecognitionReport
 
 Overrides: TypeAlias = Mapping[str, object]

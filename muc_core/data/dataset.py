@@ -14,6 +14,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
+from muc_core.data.interpolation import Interpolation
 from muc_core.errors import MucError
 
 MEMORY_LIMIT_BYTES = 512 * 2**20
@@ -66,7 +67,7 @@ class ImageSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def load(self, indices: Sequence[int], size: int) -> Tensor:
+    def load(self, indices: Sequence[int], size: int, interpolation: Interpolation = "bicubic") -> Tensor:
         """Square pictures as uint8 `[n, 3, size, size]` in RGB. Raises `BadImage`, naming the bad file."""
 
 
@@ -89,7 +90,7 @@ class TensorImages:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def load(self, indices: Sequence[int], size: int) -> Tensor:
+    def load(self, indices: Sequence[int], size: int, interpolation: Interpolation = "bicubic") -> Tensor:
         whole = isinstance(indices, range) and indices == range(len(self))
         pixels = self.pixels if whole else self.pixels[torch.as_tensor(indices, dtype=torch.long)]
         height, width = pixels.shape[-2:]
@@ -97,7 +98,7 @@ class TensorImages:
             return pixels
         if height != width:
             pixels = transforms.center_crop(pixels, [min(height, width)])
-        resized: Tensor = transforms.resize(pixels, [size, size], InterpolationMode.BICUBIC, antialias=True)
+        resized: Tensor = transforms.resize(pixels, [size, size], InterpolationMode(interpolation), antialias=True)
         return resized
 
 
@@ -111,8 +112,8 @@ class _Selection:
     def __len__(self) -> int:
         return len(self._positions)
 
-    def load(self, indices: Sequence[int], size: int) -> Tensor:
-        return self.parent.images(size, self.positions(indices))
+    def load(self, indices: Sequence[int], size: int, interpolation: Interpolation = "bicubic") -> Tensor:
+        return self.parent.images(size, self.positions(indices), interpolation)
 
     def positions(self, indices: Sequence[int]) -> list[int]:
         """Where pictures of the selection are in the parent."""
@@ -123,9 +124,10 @@ class _Selection:
 class _Memory:
     """Pixels of one size; each picture is decoded when it is first asked for and kept."""
 
-    def __init__(self, source: ImageSource, size: int) -> None:
+    def __init__(self, source: ImageSource, size: int, interpolation: Interpolation) -> None:
         self._source = source
         self._size = size
+        self._interpolation = interpolation
         self._pixels = torch.empty((len(source), 3, size, size), dtype=torch.uint8)
         self._known = torch.zeros(len(source), dtype=torch.bool)
 
@@ -133,7 +135,7 @@ class _Memory:
         wanted = torch.arange(len(self._known)) if indices is None else torch.as_tensor(indices, dtype=torch.long)
         missing = sorted(set(wanted[~self._known[wanted]].tolist()))
         if missing:
-            self._pixels[missing] = self._source.load(missing, self._size)
+            self._pixels[missing] = self._source.load(missing, self._size, self._interpolation)
             self._known[missing] = True
         return self._pixels if indices is None else self._pixels[wanted]
 
@@ -165,7 +167,7 @@ class ImageTextDataset:
                 # a repeated id has kept its last position only
                 twice = next(item.id for position, item in enumerate(items) if self._positions[item.id] != position)
                 raise MucError(f"the set {name!r} has two items with the id {twice!r}; ids must be unique")
-        self._memory: dict[int, _Memory] = {}
+        self._memory: dict[tuple[int, Interpolation], _Memory] = {}
         self._digests: dict[int, str] = {}
 
     def __len__(self) -> int:
@@ -214,8 +216,12 @@ class ImageTextDataset:
             items = [self.items[position] for position in positions]
         return ImageTextDataset(name or self.name, items, _Selection(self, positions))
 
-    def images(self, size: int, indices: Sequence[int] | None = None) -> Tensor:
+    def images(
+        self, size: int, indices: Sequence[int] | None = None, interpolation: Interpolation = "bicubic"
+    ) -> Tensor:
         """Pixels as uint8 `[n, 3, size, size]` in RGB; all pictures when `indices` is None.
+
+        Pictures of another size are brought to this one by `interpolation`, with antialiasing unless it is "nearest".
 
         The result may be the set's own memory: copy it before writing into it.
 
@@ -223,10 +229,10 @@ class ImageTextDataset:
             BadImage: a file that cannot be decoded, named.
         """
         if not self._remembers(size):
-            return self.source.load(range(len(self)) if indices is None else indices, size)
-        if size not in self._memory:
-            self._memory[size] = _Memory(self.source, size)
-        return self._memory[size].read(indices)
+            return self.source.load(range(len(self)) if indices is None else indices, size, interpolation)
+        if (size, interpolation) not in self._memory:
+            self._memory[size, interpolation] = _Memory(self.source, size, interpolation)
+        return self._memory[size, interpolation].read(indices)
 
     def digest(self, size: int = 32) -> str:
         """SHA-256 over ids, captions and the pixels at a small size: the same content gives the same digest.

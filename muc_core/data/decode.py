@@ -13,6 +13,7 @@ import torch
 from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
+from muc_core.data.interpolation import Interpolation
 from muc_core.errors import BadImage
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
@@ -81,15 +82,15 @@ def check_header(stream: BinaryIO, name: str) -> None:
     _open(stream, name)
 
 
-def to_square_tensor(image: Image.Image, size: int) -> Tensor:
-    """The centre square of an RGB picture as uint8 `[3, size, size]`, resized with an antialiased bicubic filter."""
+def to_square_tensor(image: Image.Image, size: int, interpolation: Interpolation = "bicubic") -> Tensor:
+    """The centre square of an RGB picture as uint8 `[3, size, size]`; Pillow's filters, antialiased but for nearest."""
     width, height = image.size
     if width != height:
         # cropping comes first: a long strip would otherwise be enlarged whole only to be thrown away
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2
         image = image.crop((left, top, left + side, top + side))
-    square = image.resize((size, size), Image.Resampling.BICUBIC)
+    square = image.resize((size, size), Image.Resampling[interpolation.upper()])
     return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
 
 

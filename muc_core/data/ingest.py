@@ -19,6 +19,7 @@ from muc_core.data.captions import Caption, CaptionTable, is_caption_file, parse
 from muc_core.data.columns import ColumnBuilder, ColumnItems, TextColumn, TextIds
 from muc_core.data.dataset import LARGE, ImageTextDataset, Item
 from muc_core.data.decode import MAX_FILE_BYTES, check_header, decode_image, to_square_tensor
+from muc_core.data.interpolation import Interpolation
 from muc_core.data.paths import clean_path, guess_caption, is_clutter, match_key, name_some
 from muc_core.data.pictures import FilePictures
 from muc_core.errors import BadImage, MucError
@@ -74,12 +75,14 @@ class EncodedImages:
     def __len__(self) -> int:
         return len(self._files)
 
-    def load(self, indices: Sequence[int], size: int) -> Tensor:
+    def load(self, indices: Sequence[int], size: int, interpolation: Interpolation = "bicubic") -> Tensor:
         """uint8 `[n, 3, size, size]`. Raises `BadImage`, naming a file that is gone or cannot be decoded."""
         pixels = torch.empty((len(indices), 3, size, size), dtype=torch.uint8)
         for row, index in enumerate(indices):
             name = self._names[index]
-            pixels[row] = to_square_tensor(decode_image(_read(self._files[index], name), name).image, size)
+            pixels[row] = to_square_tensor(
+                decode_image(_read(self._files[index], name), name).image, size, interpolation
+            )
         return pixels
 
 

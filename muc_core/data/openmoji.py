@@ -16,6 +16,8 @@ from fontTools.ttLib.tables._c_m_a_p import CmapSubtable  # type: ignore[import-
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from muc_core.data.interpolation import Interpolation
+
 _FIRST_CODE = 0xF0000  # Supplementary Private Use Area-A, room for 65,534 glyphs
 _VARIATION_SELECTOR = "\ufe0f"
 _LIGATURE = 4  # OpenType: GSUB lookup type 4
@@ -57,8 +59,8 @@ class Drawings:
     def __len__(self) -> int:
         return self._count
 
-    def load(self, indices: Sequence[int], size: int) -> Tensor:
-        """uint8 `[n, 3, size, size]` in RGB."""
+    def load(self, indices: Sequence[int], size: int, interpolation: Interpolation = "bicubic") -> Tensor:
+        """uint8 `[n, 3, size, size]` in RGB; drawn at that size, so that nothing is interpolated."""
         # a font of its own for each call: FreeType's faces must not be shared between threads
         font = ImageFont.truetype(BytesIO(self._file), size * self._em_per_square, layout_engine=ImageFont.Layout.BASIC)
         pixels = torch.empty((len(indices), size, size, 3), dtype=torch.uint8)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from muc_core.data.decode import MAX_FILE_BYTES, decode_image, to_square_tensor
+from muc_core.data.interpolation import Interpolation
 from muc_core.errors import BadImage, MucError
 
 _SAMPLED = 1024
@@ -34,9 +35,11 @@ class FilePictures:
     def __len__(self) -> int:
         return len(self._paths)
 
-    def load(self, indices: Sequence[int], size: int) -> Tensor:
+    def load(self, indices: Sequence[int], size: int, interpolation: Interpolation = "bicubic") -> Tensor:
         """uint8 `[n, 3, size, size]`. Raises `BadImage`, naming a file that is gone or cannot be decoded."""
-        return decode_pictures(((self._names[index], self.read(index)) for index in indices), len(indices), size)
+        return decode_pictures(
+            ((self._names[index], self.read(index)) for index in indices), len(indices), size, interpolation
+        )
 
     def read(self, index: int) -> bytes:
         return read_picture(self._path(index), self._names[index])
@@ -70,11 +73,13 @@ def check_files(folder: Path, paths: Sequence[str], where: Callable[[int], str])
             )
 
 
-def decode_pictures(files: Iterable[tuple[str, bytes]], count: int, size: int) -> Tensor:
+def decode_pictures(
+    files: Iterable[tuple[str, bytes]], count: int, size: int, interpolation: Interpolation = "bicubic"
+) -> Tensor:
     """`count` encoded pictures with their names as uint8 `[n, 3, size, size]`. Raises `BadImage`."""
     pixels = torch.empty((count, 3, size, size), dtype=torch.uint8)
     for row, (name, data) in enumerate(files):
-        pixels[row] = to_square_tensor(decode_image(data, name).image, size)
+        pixels[row] = to_square_tensor(decode_image(data, name).image, size, interpolation)
     return pixels
 
 

@@ -5,6 +5,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from muc_core.data.interpolation import Interpolation
+
 
 class Encoder(Protocol):
     """A black box that embeds pictures and, if it has a text tower, texts.
@@ -25,6 +27,10 @@ class Encoder(Protocol):
     @property
     def image_size(self) -> int:
         """Side in pixels at which the encoder wants its pictures."""
+
+    @property
+    def interpolation(self) -> Interpolation:
+        """How its pictures are brought to that side."""
 
     @property
     def dimension(self) -> int: ...

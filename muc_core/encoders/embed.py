@@ -22,7 +22,7 @@ def embed_images(
     """Vectors of all pictures, float32 `[n, d]`. Raises `MucError` when one is not finite, naming the picture."""
     return _embed(
         dataset.ids,
-        lambda rows: encoder.encode_images(dataset.images(encoder.image_size, rows)),
+        lambda rows: encoder.encode_images(dataset.images(encoder.image_size, rows, encoder.interpolation)),
         batch_size,
         progress,
         f"pictures through {encoder.name}",
@@ -63,16 +63,13 @@ def embed_views(
         raise MucError(f"views is {views}; a two-view audit needs at least 2 views of each picture")
     augmentation = Augmentation(augment, encoder.image_size)
     generator = torch.Generator().manual_seed(seed)
+
+    def encode(rows: range) -> Tensor:
+        pictures = dataset.images(encoder.image_size, rows, encoder.interpolation)
+        return encoder.encode_images((augmentation(pictures, generator) * 255).round().to(torch.uint8))
+
     rounds = [
-        _embed(
-            dataset.ids,
-            lambda rows: encoder.encode_images(
-                (augmentation(dataset.images(encoder.image_size, rows), generator) * 255).round().to(torch.uint8)
-            ),
-            batch_size,
-            progress,
-            f"view {number + 1} of {views} through {encoder.name}",
-        )
+        _embed(dataset.ids, encode, batch_size, progress, f"view {number + 1} of {views} through {encoder.name}")
         for number in range(views)
     ]
     return torch.stack(rounds)

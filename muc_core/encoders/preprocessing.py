@@ -1,13 +1,14 @@
 """What an encoder wants done to a picture before it looks: a size, and channels brought to a mean and a deviation."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from muc_core.data.interpolation import Interpolation
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Interpolation = Literal["nearest", "bilinear", "bicubic"]
 Mean = Annotated[float, Field(ge=-10, le=10)]
 Deviation = Annotated[float, Field(gt=0, le=10)]
 

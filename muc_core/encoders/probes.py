@@ -168,7 +168,9 @@ class _Look:
 
     def images(self) -> Tensor:
         """uint8 `[n, 3, s, s]` at the size the encoder wants."""
-        return self._pictures.images(self.encoder.image_size, range(min(PICTURES, len(self._pictures))))
+        return self._pictures.images(
+            self.encoder.image_size, range(min(PICTURES, len(self._pictures))), self.encoder.interpolation
+        )
 
     def keep(self, vectors: Tensor) -> None:
         self._vectors = vectors

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from muc_core.data.augment import AugmentSettings
+from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.backbones import build_backbone
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.errors import MissingTextTower, MucError
@@ -100,6 +101,10 @@ class TwoViewEncoder:
     @property
     def image_size(self) -> int:
         return self.preprocessing.size
+
+    @property
+    def interpolation(self) -> Interpolation:
+        return self.preprocessing.interpolation
 
     @torch.inference_mode()
     def encode_images(self, images: Tensor) -> Tensor:

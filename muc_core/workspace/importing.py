@@ -9,12 +9,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
+from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.backbones import build_backbone
 from muc_core.encoders.checkpoint import file_digest
 from muc_core.encoders.families.onnx import TEXT
 from muc_core.encoders.family import FAMILIES
 from muc_core.encoders.manifest import EncoderManifest, Output, check_name, explain, installed_versions
-from muc_core.encoders.preprocessing import Interpolation, Preprocessing
+from muc_core.encoders.preprocessing import Preprocessing
 from muc_core.encoders.recognition.recognise import recognise
 from muc_core.encoders.recognition.recognition import Recognition
 from muc_core.encoders.recognition.sources import locate

@@ -14,6 +14,7 @@ from torch import Tensor
 from muc_core.audit import alignment_matrix, summarise
 from muc_core.comparison import Comparison, ModeChoice, OrderChoice, compare
 from muc_core.data.dataset import ImageTextDataset, Item, TensorImages
+from muc_core.data.interpolation import Interpolation
 from muc_core.errors import Cancelled, MissingTextTower, MucError
 
 WORDS = 16
@@ -31,6 +32,7 @@ class ToyEncoder:
     dimension: int = WORDS
     family: str = "clip"
     image_size: int = 8
+    interpolation: Interpolation = "bicubic"
     broken: float | None = None
 
     @property

@@ -27,6 +27,7 @@ from muc_core.cli import app as muc_app
 from muc_core.comparison import Comparison, compare
 from muc_core.data.decode import decode_image, to_square_tensor
 from muc_core.data.demo import demo_split, load_demo
+from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.base import Encoder
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.encoders.remote.address import ALLOW_VARIABLE
@@ -47,6 +48,7 @@ class Means:
     """Embeds a picture as the mean of each colour, a text as its length."""
 
     name, family, digest, image_size, dimension = "means", "test", "0", 8, 3
+    interpolation: Interpolation = "bicubic"
 
     def __init__(self, *, has_text: bool = True, spoil: float | None = None) -> None:
         self.has_text = has_text

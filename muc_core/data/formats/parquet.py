@@ -32,6 +32,7 @@ from muc_core.data.formats.base import (
     read_head,
     register_format,
 )
+from muc_core.data.interpolation import Interpolation
 from muc_core.data.pictures import FilePictures, check_files, decode_pictures, read_picture
 from muc_core.errors import BadImage, MucError
 
@@ -140,11 +141,11 @@ class _RowGroups:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    def load(self, indices: Sequence[int], size: int) -> Tensor:
+    def load(self, indices: Sequence[int], size: int, interpolation: Interpolation = "bicubic") -> Tensor:
         """uint8 `[n, 3, size, size]`. Raises `BadImage`, naming the item or the damaged file."""
         cells = self._cells(indices)
         named = ((self._names[index], self._bytes(cells[index], self._names[index])) for index in indices)
-        return decode_pictures(named, len(indices), size)
+        return decode_pictures(named, len(indices), size, interpolation)
 
     def fingerprint(self, indices: Sequence[int]) -> bytes:
         """Covers which rows these are, and of the column of pictures in each row group that holds one of them: the

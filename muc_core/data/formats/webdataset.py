@@ -23,6 +23,7 @@ from muc_core.data.columns import ColumnBuilder, ColumnItems, RepeatedId, TextCo
 from muc_core.data.dataset import LARGE, ImageTextDataset
 from muc_core.data.decode import MAX_FILE_BYTES
 from muc_core.data.formats.base import DataFormat, holds_pictures, list_files, read_head, register_format, text_in
+from muc_core.data.interpolation import Interpolation
 from muc_core.data.pictures import decode_pictures, sampled_fingerprint
 from muc_core.data.tar_index import looks_like_tar, read_members
 from muc_core.errors import BadImage, MucError
@@ -97,9 +98,9 @@ class _Index:
     def __len__(self) -> int:
         return len(self._shard)
 
-    def load(self, indices: Sequence[int], size: int) -> Tensor:
+    def load(self, indices: Sequence[int], size: int, interpolation: Interpolation = "bicubic") -> Tensor:
         """uint8 `[n, 3, size, size]`. Raises `BadImage`, naming the item."""
-        return decode_pictures(self._read_pictures(indices), len(indices), size)
+        return decode_pictures(self._read_pictures(indices), len(indices), size, interpolation)
 
     def fingerprint(self, indices: Sequence[int]) -> bytes:
         """Covers what `sampled_fingerprint` does."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.backbones import Backbone, build_backbone
 from muc_core.encoders.checkpoint import load_weights
 from muc_core.encoders.family import fit_weights
@@ -30,6 +31,10 @@ class BackboneEncoder:
     @property
     def image_size(self) -> int:
         return self.preprocessing.size
+
+    @property
+    def interpolation(self) -> Interpolation:
+        return self.preprocessing.interpolation
 
     @torch.inference_mode()
     def encode_images(self, images: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 import muc_core.encoders.tiny_resnet  # noqa: F401  (registers the image tower with timm)
 from muc_core.data.augment import AugmentSettings
+from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.family import Batch, fit_weights
 from muc_core.encoders.loaders import register_family
 from muc_core.encoders.manifest import EncoderManifest
@@ -98,6 +99,10 @@ class ClipEncoder:
     @property
     def image_size(self) -> int:
         return self.preprocessing.size
+
+    @property
+    def interpolation(self) -> Interpolation:
+        return self.preprocessing.interpolation
 
     @torch.inference_mode()
     def encode_images(self, images: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
+from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.loaders import LOADERS, Loader
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.encoders.preprocessing import Preprocessing
@@ -120,6 +121,10 @@ class OnnxEncoder:
     @property
     def image_size(self) -> int:
         return self.preprocessing.size
+
+    @property
+    def interpolation(self) -> Interpolation:
+        return self.preprocessing.interpolation
 
     @torch.inference_mode()
     def encode_images(self, images: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.checkpoint import load_torchscript
 from muc_core.encoders.loaders import LOADERS, Loader
 from muc_core.encoders.manifest import EncoderManifest
@@ -40,6 +41,10 @@ class TorchScriptEncoder:
     @property
     def image_size(self) -> int:
         return self.preprocessing.size
+
+    @property
+    def interpolation(self) -> Interpolation:
+        return self.preprocessing.interpolation
 
     @torch.inference_mode()
     def encode_images(self, images: Tensor) -> Tensor:

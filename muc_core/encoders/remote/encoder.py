@@ -13,6 +13,7 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor
 
+from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.encoders.remote.cache import VectorCache, cache_folder
 from muc_core.encoders.remote.client import Client, RequestRejected
@@ -89,6 +90,10 @@ class RemoteEncoder:
     @property
     def image_size(self) -> int:
         return self.settings.image_size
+
+    @property
+    def interpolation(self) -> Interpolation:
+        return self.settings.interpolation
 
     @property
     def has_text(self) -> bool:

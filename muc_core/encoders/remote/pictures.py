@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
-from muc_core.encoders.preprocessing import Interpolation
+from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.remote.dialects import Picture
 from muc_core.encoders.remote.settings import PictureFormat
 

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.manifest import explain
-from muc_core.encoders.preprocessing import Interpolation
 from muc_core.encoders.remote.dialects import DIALECTS
 from muc_core.encoders.remote.numbers import NumberType
 from muc_core.errors import MucError

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.manifest import Output
-from muc_core.encoders.preprocessing import Deviation, Interpolation, Mean
+from muc_core.encoders.preprocessing import Deviation, Mean
 from muc_core.errors import MucError
 from muc_core.jobs.tasks import TASKS, Task
 from muc_core.progress import Progress

@@ -47,7 +47,7 @@ def encoder(
 
     def noisy() -> npt.NDArray[np.float32]:
         noise = rng.normal(size=(n + m, d)) / np.sqrt(d)
-        return (scale * (strength[:, None] * centres + noise) + common).astype(np.float32)
+        return np.asarray(scale * (strength[:, None] * centres + noise) + common, dtype=np.float32)
 
     pictures = np.stack([noisy() for _ in range(views)])
     return ImageTextVectors(pictures, noisy()) if kind == "image-text" else ViewVectors(pictures)

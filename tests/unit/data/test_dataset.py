@@ -8,6 +8,7 @@ from torch import Tensor
 
 from muc_core.data import dataset as module
 from muc_core.data.dataset import ImageTextDataset, Item, TensorImages
+from muc_core.data.interpolation import Interpolation
 from muc_core.errors import MucError
 
 
@@ -21,7 +22,7 @@ class CountingImages:
     def __len__(self) -> int:
         return self._count
 
-    def load(self, indices: Sequence[int], size: int) -> Tensor:
+    def load(self, indices: Sequence[int], size: int, interpolation: Interpolation = "bicubic") -> Tensor:
         self.asked += indices
         return torch.stack([torch.full((3, size, size), index, dtype=torch.uint8) for index in indices])
 
@@ -77,7 +78,7 @@ def test_large_sets_keep_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert source.asked == [5, 0, 5, 0]
     assert not dataset._memory
     assert values(dataset.images(7, [5, 5])) == [5, 5]
-    assert list(dataset._memory) == [7]
+    assert [size for size, _ in dataset._memory] == [7]
 
 
 def test_a_small_part_of_a_large_set_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,3 +178,14 @@ def test_the_digest_of_a_large_set_asks_its_source(monkeypatch: pytest.MonkeyPat
     plain, counted = make(4)
     plain.digest(8)
     assert sorted(counted.asked) == [0, 1, 2, 3]
+
+
+def test_pictures_are_brought_to_a_size_as_the_interpolation_says() -> None:
+    pixels = torch.tensor([[[0, 255], [255, 0]]], dtype=torch.uint8).expand(1, 3, 2, 2)
+    dataset = ImageTextDataset("one", [Item("a")], TensorImages(pixels))
+    nearest, bilinear, bicubic = (dataset.images(4, interpolation=name) for name in ("nearest", "bilinear", "bicubic"))  # type: ignore[arg-type]
+    assert set(nearest.unique().tolist()) == {0, 255}
+    assert not torch.equal(nearest, bilinear)
+    assert not torch.equal(bilinear, bicubic)
+    assert torch.equal(dataset.images(4), bicubic)
+    assert torch.equal(dataset.images(4, [0], "nearest"), nearest)

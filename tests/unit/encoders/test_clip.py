@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.checkpoint import file_digest, half, load_weights, save_weights
 from muc_core.encoders.embed import embed_images, embed_texts, embed_views
 from muc_core.encoders.families.clip import tokenizer_of
@@ -127,6 +128,7 @@ def test_the_same_tensors_give_the_same_bytes(tmp_path: Path) -> None:
 
 class PicturesOnly:
     name, family, digest, image_size, dimension, has_text = "eyes", "test", "0", 4, 2, False
+    interpolation: Interpolation = "bicubic"
 
     def encode_images(self, images: torch.Tensor) -> torch.Tensor:
         vectors = torch.ones(len(images), 2)
@@ -149,7 +151,7 @@ def test_texts_for_an_encoder_without_a_text_tower_are_refused() -> None:
 
 def test_pictures_that_an_endpoint_refuses_are_named_by_id() -> None:
     class Refusing:
-        name, image_size = "refusing", 8
+        name, image_size, interpolation = "refusing", 8, "bicubic"
 
         def encode_images(self, images: torch.Tensor) -> torch.Tensor:
             if len(images) == 2:

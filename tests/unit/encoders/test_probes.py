@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as transforms
 
+from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.preprocessing import Preprocessing
 from muc_core.encoders.probes import (
     PICTURE_BATCHES,
@@ -34,6 +35,7 @@ class Healthy:
     family = "test"
     digest = "healthy"
     image_size = PREPROCESSING.size
+    interpolation: Interpolation = "bicubic"
     dimension = DIMENSION
     has_text = True
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from muc_core.data.demo import demo_split
+from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.manifest import DataReference, EncoderManifest
 from muc_core.errors import UnknownName
 from muc_core.jobs.tasks import embedding_map
@@ -32,6 +33,7 @@ class Pixels:
     family: str = "fake"
     digest: str = "0"
     image_size: int = 8
+    interpolation: Interpolation = "bicubic"
     dimension: int = 16
     has_text: bool = False
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 import muc_core.unlearning.methods  # noqa: F401
 from muc_core.encoders.family import FAMILIES
@@ -18,7 +19,7 @@ from muc_core.unlearning.method import METHODS
 from muc_core.workspace import Workspace
 from tests.data_sets import write_cifar
 
-BRIEF = {"epochs": 1, "batch_size": 8, "checkpoints": 1}
+BRIEF: dict[str, JsonValue] = {"epochs": 1, "batch_size": 8, "checkpoints": 1}
 
 
 @pytest.mark.parametrize("name", PRESETS.names())

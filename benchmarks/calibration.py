@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -189,7 +190,7 @@ def main() -> None:
     chosen = parser.parse_args()
     lines = []
     for title, rows in [SECTIONS[chosen.only]] if chosen.only else SECTIONS.values():
-        for line in ("", f"## {title}", *([rows.__doc__] if rows.__doc__ else []), "", *rows(chosen.audits)):
+        for line in chain(("", f"## {title}", "", rows.__doc__ or "", ""), rows(chosen.audits)):
             print(line, flush=True)
             lines.append(line)
     if chosen.out is not None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 from muc_core.audit.audit import GUARD
 from muc_core.audit.result import Check
@@ -100,7 +99,7 @@ def _features(first: Pixels, second: Pixels) -> Float64:
 
 
 def _aucs(features: Float64, labels: npt.NDArray[np.float64], penalty: float) -> Float64:
-    """AUC of leave-one-out predictions for each row of 0/1 labels `[p, n]`; ties count half."""
+    """AUC of leave-one-out predictions for each row of 0/1 labels `[p, n]`."""
     count, width = features.shape
     if width == 0:
         return np.full(len(labels), 0.5)
@@ -110,5 +109,6 @@ def _aucs(features: Float64, labels: npt.NDArray[np.float64], penalty: float) ->
     np.fill_diagonal(hat, 0)
     predictions = (labels - labels.mean(axis=1, keepdims=True)) @ (hat / (1 - leverage)[:, None]).T
     positives = labels.sum(axis=1)
-    ranks = (rankdata(predictions, axis=1) * labels).sum(axis=1)
+    ordered = np.take_along_axis(labels, np.argsort(predictions, axis=1), axis=1)
+    ranks = ordered @ np.arange(1, count + 1)
     return np.asarray((ranks - positives * (positives + 1) / 2) / (positives * (count - positives)))

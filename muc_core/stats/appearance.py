@@ -42,7 +42,10 @@ NAMES = (
 )
 """What `appearance` measures, in its order."""
 
-_CHUNK_PIXELS = 2**20
+GRID = 48
+"""Pixels along a side that are looked at, at most, each with its neighbours as they are in the full picture."""
+
+_CHUNK = 256
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _COLOURS = 512  # three bits a channel
 
@@ -51,7 +54,7 @@ def appearance(pixels: Pixels) -> Float64:
     """Simple statistics of pictures, `[n, len(NAMES)]`, each in [0, 1] or nearly so.
 
     Args:
-        pixels: uint8 `[n, 3, s, s]` in RGB, s >= 3. Fine detail also tells a small picture that was blown up.
+        pixels: uint8 `[n, 3, h, w]` in RGB, h and w >= 3. Fine detail also tells a small picture that was blown up.
     """
     return np.concatenate([_describe(part) for part in _parts(pixels)])
 
@@ -62,41 +65,53 @@ def thumbnails(pixels: Pixels, side: int = THUMBNAIL) -> Float64:
 
 
 def _parts(pixels: Pixels) -> Iterator[Pixels]:
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3 or not len(pixels):
-        raise ValueError(f"expected uint8 [n, 3, s, s], got {pixels.dtype} {pixels.shape}")
-    size = max(1, _CHUNK_PIXELS // (pixels.shape[2] * pixels.shape[3]))
-    return (pixels[start : start + size] for start in range(0, len(pixels), size))
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3 or min(pixels.shape[2:], default=0) < 3:
+        raise ValueError(f"expected uint8 [n, 3, h, w] of at least 3 x 3 pixels, got {pixels.dtype} {pixels.shape}")
+    return (pixels[start : start + _CHUNK] for start in range(0, len(pixels), _CHUNK))
 
 
 def _describe(pixels: Pixels) -> Float64:
     n = len(pixels)
-    values = pixels.astype(np.float32) / 255
+    rows, columns = (_middles(length - 2, GRID) + 1 for length in pixels.shape[2:])
+    seen = pixels[:, :, rows[:, None], columns]
+    values = seen.astype(np.float32) / 255
     flat = values.reshape(n, 3, -1)
-    light = np.einsum("c,nchw->nhw", _LUMA, values)
-    red, green, blue = values[:, 0], values[:, 1], values[:, 2]
-    chroma = (values.max(axis=1) - values.min(axis=1)).reshape(n, -1)
-    across, down = np.abs(np.diff(light, axis=2)), np.abs(np.diff(light, axis=1))
-    centre = light[:, 1:-1, 1:-1]
-    laplacian = light[:, :-2, 1:-1] + light[:, 2:, 1:-1] + light[:, 1:-1, :-2] + light[:, 1:-1, 2:] - 4 * centre
-    border = np.concatenate([values[:, :, 0], values[:, :, -1], values[:, :, :, 0], values[:, :, :, -1]], axis=2)
-    background = np.median(border, axis=2)[:, :, None, None]
-    ink = (np.abs(values - background).max(axis=1) > INK / 255).reshape(n, -1)
-    columns = [
+    light = _light(values)
+    left, right = (_light(pixels[:, :, rows[:, None], columns + step].astype(np.float32) / 255) for step in (-1, 1))
+    above, below = (_light(pixels[:, :, (rows + step)[:, None], columns].astype(np.float32) / 255) for step in (-1, 1))
+    red, green, blue = flat[:, 0], flat[:, 1], flat[:, 2]
+    chroma = flat.max(axis=1) - flat.min(axis=1)
+    across, down = np.abs(right - light), np.abs(below - light)
+    laplacian = left + right + above + below - 4 * light
+    border = np.concatenate([pixels[:, :, 0], pixels[:, :, -1], pixels[:, :, :, 0], pixels[:, :, :, -1]], axis=2)
+    background = np.median(border, axis=2).astype(np.float32)[:, :, None] / 255
+    ordered = np.sort(light, axis=1)
+    columns_of = [
         *flat.mean(axis=2).T,
         *flat.std(axis=2).T,
-        *np.quantile(light.reshape(n, -1), (0.1, 0.5, 0.9), axis=1),
+        *(ordered[:, int(share * (light.shape[1] - 1))] for share in (0.1, 0.5, 0.9)),
         chroma.mean(axis=1),
         chroma.std(axis=1),
-        (red - green).reshape(n, -1).std(axis=1),
-        ((red + green) / 2 - blue).reshape(n, -1).std(axis=1),
-        across.mean(axis=(1, 2)),
-        down.mean(axis=(1, 2)),
-        np.abs(laplacian).mean(axis=(1, 2)),
-        (across <= FLAT / 255).mean(axis=(1, 2)),
-        ink.mean(axis=1),
-        _colours(pixels),
+        (red - green).std(axis=1),
+        ((red + green) / 2 - blue).std(axis=1),
+        across.mean(axis=1),
+        down.mean(axis=1),
+        np.abs(laplacian).mean(axis=1),
+        (across <= FLAT / 255).mean(axis=1),
+        (np.abs(flat - background).max(axis=1) > INK / 255).mean(axis=1),
+        _colours(seen),
     ]
-    return np.stack(columns, axis=1).astype(np.float64)
+    return np.stack(columns_of, axis=1).astype(np.float64)
+
+
+def _middles(length: int, most: int) -> npt.NDArray[np.intp]:
+    """At most so many positions in `range(length)`, evenly spread."""
+    count = min(length, most)
+    return (np.arange(count) * 2 + 1) * length // (2 * count)
+
+
+def _light(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return np.tensordot(values, _LUMA, axes=(1, 0)).reshape(len(values), -1)
 
 
 def _colours(pixels: Pixels) -> Float64:
@@ -115,7 +130,7 @@ def _shrink(pixels: Pixels, side: int) -> Float64:
     n, _, height, width = pixels.shape
     rows, columns = (np.arange(side) * length // side for length in (height, width))
     # a picture smaller than the grid repeats its pixels: reduceat on an empty cell takes the next pixel
-    sums = np.add.reduceat(np.add.reduceat(pixels.astype(np.float64), rows, axis=2), columns, axis=3)
+    sums = np.add.reduceat(np.add.reduceat(pixels, columns, axis=3, dtype=np.uint32), rows, axis=2)
     counts = np.outer(np.maximum(np.diff([*rows, height]), 1), np.maximum(np.diff([*columns, width]), 1))
     small: Float64 = (sums / counts / 255).reshape(n, -1)
     return small

@@ -94,7 +94,7 @@ def load_torchscript(path: Path) -> torch.jit.ScriptModule:
             )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore")  # torch warns that this form is on its way out
             module: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu")
             return module.eval()
     except Exception as error:  # torch raises whatever the damaged bytes happen to trip over
@@ -190,19 +190,19 @@ def _kind_of(path: Path) -> Kind:
             f"{path.name} has {size / 1024**3:.1f} GiB; checkpoints of up to {MAX_FILE_BYTES / 1024**3:.0f} GiB are "
             "opened. Take the optimiser's state out of it"
         )
+    header = int.from_bytes(start[:_HEADER], "little")
+    if start[_HEADER : _HEADER + 1] == b"{" and header <= _LONGEST_SAFETENSORS_HEADER:
+        return "safetensors"
+    if path.suffix.lower() == ".safetensors":
+        raise MucError(f"{path.name} is not a readable safetensors file; give a complete .safetensors file")
     if start.startswith(b"PK\x03\x04"):
         return _kind_of_archive(path)
     if path.suffix.lower() == ".onnx":
         return "onnx"
-    header = int.from_bytes(start[:_HEADER], "little")
-    if len(start) > _HEADER and start[_HEADER : _HEADER + 1] == b"{" and header <= _LONGEST_SAFETENSORS_HEADER:
-        return "safetensors"
     if start.startswith(_PICKLE):
         return "torch"
     if start[257:262] == b"ustar":
         raise MucError(f"{path.name} is a tar archive, a form that torch.save had before version 0.4. {_advice(path)}")
-    if path.suffix.lower() == ".safetensors":
-        raise MucError(f"{path.name} is not a readable safetensors file; give a complete .safetensors file")
     nature = "is empty" if size == 0 else "is not a weight file of a known kind"
     raise MucError(f"{path.name} {nature}; give {_KINDS}")
 

@@ -301,7 +301,7 @@ def openai_archive(folder: Path, small: nn.Module, large: nn.Module) -> Written:
     model = open_clip.create_model(f"{TINY}-quickgelu", load_weights=False).eval()
     held = Archived(_parts(model))
     path = folder / "ViT-B-32.pt"
-    with pytest.warns(DeprecationWarning, match=r"torch\.export"):
+    with pytest.warns((DeprecationWarning, FutureWarning), match=r"torch\.export"):
         torch.jit.trace(held, torch.zeros(1)).save(str(path))
     prepared = Preprocessing(size=32, mean=open_clip.OPENAI_DATASET_MEAN, std=open_clip.OPENAI_DATASET_STD)
     return Written(path, "clip", f"{TINY}-quickgelu", model.encode_image, prepared, model.encode_text)
@@ -332,7 +332,7 @@ class Exported(nn.Module):
 def torchscript(folder: Path, small: nn.Module, large: nn.Module) -> Written:
     model = Exported().eval()
     path = folder / "traced.pt"
-    with pytest.warns(DeprecationWarning, match=r"torch\.export"):
+    with pytest.warns((DeprecationWarning, FutureWarning), match=r"torch\.export"):
         torch.jit.trace(model, torch.zeros(1, 3, 224, 224)).save(str(path))
     return Written(path, "torchscript", "torchscript", model, Preprocessing(size=224))
 

@@ -92,6 +92,8 @@ def _welch_error(first: Float64, second: Float64) -> tuple[float, float]:
     controls.
     """
     shares = [sample.var(ddof=1) / len(sample) for sample in (first, second)]
+    if sum(shares) == 0:
+        return float(np.finfo(float).tiny), float(len(first) + len(second) - 2)
     degrees = sum(shares) ** 2 / sum(
         share**2 / (len(sample) - 1) for share, sample in zip(shares, (first, second), strict=True)
     )

@@ -118,6 +118,10 @@ class TestTwoSamples:
         below = ttest_ind(first - 0.7, second, equal_var=False, alternative="less").pvalue
         assert equivalence_p(first, second, bound=0.7) == pytest.approx(max(above, below))
 
+    def test_constant_samples_differ_or_do_not(self) -> None:
+        assert welch_p(np.zeros(4), np.zeros(5)) == 1.0
+        assert welch_p(np.ones(4), np.zeros(5)) == 0.0
+
     def test_equivalence_errs_at_the_nominal_rate_on_the_bound_and_holds_within(self) -> None:
         wrong = sum(
             equivalence_p(RNG.normal(0.5, 1, 100), RNG.normal(0, 1, 100), bound=0.5) < 0.05 for _ in range(1000)

@@ -107,13 +107,12 @@ def _look(part: str, source: ImportEncoderSettings | None, *, label: str, icon: 
     asked, adding = f"encoder {part} asked", f"encoder {part} adding"
     if st.button(label, icon=icon, key=f"encoder {part} look", disabled=source is None):
         st.session_state[asked] = source
-        if source is not None and _is_long(source) and not (Path(source.source) / MANIFEST).is_file():
+        if source is not None and _is_long(source) and not _is_ours(source):
             submit(workspace(), KIND, source, unique=True)
     if source is None or st.session_state.get(asked) != source:
         return
-    is_ours = (Path(source.source) / MANIFEST).is_file()
-    report = None if is_ours else _report(source)
-    if report is None and not is_ours:
+    report = None if _is_ours(source) else _report(source)
+    if report is None and not _is_ours(source):
         return
     with st.container(border=True, key=f"encoder-{part}-report"):
         given: Overrides = {}
@@ -145,7 +144,14 @@ def _look(part: str, source: ImportEncoderSettings | None, *, label: str, icon: 
 def _is_long(source: ImportEncoderSettings) -> bool:
     """Whether reading it takes more than some seconds: large files, folders, and what may have to be fetched."""
     path = Path(source.source)
+    if _is_ours(source):
+        return sum(file.stat().st_size for file in path.iterdir()) > LARGE_BYTES
     return not path.is_file() or path.stat().st_size > LARGE_BYTES
+
+
+def _is_ours(source: ImportEncoderSettings) -> bool:
+    """Whether it is the folder of an encoder of another workspace, which needs no recognising."""
+    return (Path(source.source) / MANIFEST).is_file()
 
 
 def _report(source: ImportEncoderSettings) -> RecognitionReport | None:

@@ -29,9 +29,9 @@ def train(
         str | None,
         typer.Option(
             help="What to train on: demo, or the path of pictures: a folder (sub-folders are labels) or zip, perhaps "
-            "with captions.csv, .tsv or .jsonl (columns file, caption, label, owner); such a table itself; CIFAR-10 or "
-            "-100, COCO captions, WebDataset .tar, parquet. FORMAT: before it says which, ?images=FOLDER after it where "
-            "the pictures are.",
+            "with captions.csv, .tsv or .jsonl (columns file, caption, label, owner); such a table itself; CIFAR-10 "
+            "or -100, COCO captions, WebDataset .tar, parquet. FORMAT: before it says which, ?images=FOLDER after it "
+            "where the pictures are.",
             metavar="demo|[FORMAT:]PATH",
             show_default=False,
         ),

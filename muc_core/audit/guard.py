@@ -1,8 +1,8 @@
 """The control guard: can owner's pictures and controls be told apart without any encoder?
 
 If plain pixels tell them apart (photos against drawings, dark against light), so may any encoder, and a difference
-between them says nothing of memory. The classifier is deliberately blind to meaning: colours, light, edges, ink, and the
-main directions of small thumbnails.
+between them says nothing of memory. The classifier is deliberately blind to meaning: it sees colours, light, edges, ink
+and the main directions of small thumbnails.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ ALPHA = 0.05
 
 MATERIAL = 0.6
 """AUC below which a difference is let pass even if many pictures make it significant. It is that of two normal
-distributions .36 standard deviations apart. Of a difference in looks only the part that an encoder's scores follow reaches
-the audit, so that one of this size stays within the audit's own tolerance of half a standard deviation."""
+distributions .36 standard deviations apart. Of a difference in looks only the part that an encoder's scores follow
+reaches the audit, so that one of this size stays within the audit's own tolerance of half a standard deviation."""
 
 COMPONENTS = 12
 LARGEST = 3.0
@@ -64,8 +64,8 @@ def control_guard(owner_pixels: Pixels, control_pixels: Pixels, *, seed: int, pe
             f"picks yours {right} of the time (guessing: 50%). A difference between them then says nothing of memory; "
             "choose controls that look more like your pictures."
             if failed
-            else f"The controls look like your pictures: of one of each, a simple program that sees only colours, light "
-            f"and edges picks yours {right} of the time (guessing: 50%)."
+            else "The controls look like your pictures: of one of each, a simple program that sees only colours, "
+            f"light and edges picks yours {right} of the time (guessing: 50%)."
         ),
     )
 

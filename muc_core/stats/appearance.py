@@ -74,11 +74,11 @@ def _describe(pixels: Pixels) -> Float64:
     n = len(pixels)
     rows, columns = (_middles(length - 2, GRID) + 1 for length in pixels.shape[2:])
     seen = pixels[:, :, rows[:, None], columns]
-    values = seen.astype(np.float32) / 255
+    values = _scale(seen)
     flat = values.reshape(n, 3, -1)
     light = _light(values)
-    left, right = (_light(pixels[:, :, rows[:, None], columns + step].astype(np.float32) / 255) for step in (-1, 1))
-    above, below = (_light(pixels[:, :, (rows + step)[:, None], columns].astype(np.float32) / 255) for step in (-1, 1))
+    left, right = (_light(_scale(pixels[:, :, rows[:, None], columns + step])) for step in (-1, 1))
+    above, below = (_light(_scale(pixels[:, :, (rows + step)[:, None], columns])) for step in (-1, 1))
     red, green, blue = flat[:, 0], flat[:, 1], flat[:, 2]
     chroma = flat.max(axis=1) - flat.min(axis=1)
     across, down = np.abs(right - light), np.abs(below - light)
@@ -108,6 +108,10 @@ def _middles(length: int, most: int) -> npt.NDArray[np.intp]:
     """At most so many positions in `range(length)`, evenly spread."""
     count = min(length, most)
     return (np.arange(count) * 2 + 1) * length // (2 * count)
+
+
+def _scale(pixels: Pixels) -> npt.NDArray[np.float32]:
+    return np.divide(pixels, 255, dtype=np.float32)
 
 
 def _light(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -72,7 +72,7 @@ class Study:
     forgotten_by: str
     n: int
     seen: float = 0.0
-    adjusted: bool = True
+    adjusted: bool = False
     views: int = VIEWS
 
     def audits(self, count: int) -> Iterator[AuditResult]:

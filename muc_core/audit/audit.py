@@ -1,7 +1,7 @@
 """The calibrated black-box audit: vectors of the owner's items and of controls in, one `AuditResult` out.
 
-Every item gets a margin (DESIGN section 5), less what its traits lead one to expect (`adjustment`), as a normal score
-among the controls of the same encoder (`stats.ranks`). An encoder that shrinks, shifts or collapses all similarities
+Every item gets a margin (DESIGN section 5) and with it a place among the controls of the same encoder, as a normal score
+(`stats.ranks`). If asked, what an item's traits lead one to expect is taken off before (`adjustment`). An encoder that shrinks, shifts or collapses all similarities
 cannot look forgetful that way, nor can a skewed spread pass for an effect. Items are resampled, never matrix cells.
 """
 
@@ -52,7 +52,10 @@ class AuditSettings(BaseModel):
     alpha: float = Field(0.05, gt=0, le=0.2, description="Rate of false alarms of each test.")
     permutations: int = Field(10_000, ge=99, le=1_000_000, description="Most permutations of items.")
     seed: int = Field(0, ge=0, description="Of the permutations.")
-    adjusted: bool = Field(True, description="Whether scores are compared with what an item's traits lead to expect.")
+    adjusted: bool = Field(
+        False,
+        description="Whether scores are compared with what an item's traits lead to expect. It did not pay on the demo.",
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -95,7 +95,7 @@ def load_torchscript(path: Path) -> torch.jit.ScriptModule:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns that this form is on its way out
-            module: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu")
+            module: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
             return module.eval()
     except Exception as error:  # torch raises whatever the damaged bytes happen to trip over
         raise MucError(f"{path.name} is not a complete TorchScript archive ({_first_line(error)})") from error

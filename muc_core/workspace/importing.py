@@ -24,6 +24,8 @@ from muc_core.progress import SILENT, Progress
 from muc_core.workspace.index import MANIFEST
 from muc_core.workspace.workspace import EncoderRecord, Workspace
 
+_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".onnx", ".safetensors", ".tar", ".torchscript")
+
 TRIED = 2
 """Pictures that an encoder must embed before it is kept."""
 
@@ -205,10 +207,10 @@ def add_examined(
 
 def name_for(source: str) -> str:
     """A name for an encoder from what its file is called. Raises `MucError` when nothing of it can be used."""
-    text = source if ":" in source and not Path(source).suffix else Path(source).name
-    for suffix in (".gz", ".pt", ".pth", ".ckpt", ".bin", ".onnx", ".safetensors", ".tar", ".torchscript"):
+    text = (source if ":" in source and not Path(source).suffix else Path(source).name).lower()
+    while (suffix := next((each for each in _SUFFIXES if text.endswith(each)), None)) is not None:
         text = text.removesuffix(suffix)
-    plain = re.sub(r"[^a-z0-9._-]+", "-", text.lower().removeprefix("hf-hub:")).strip("-._")[:64]
+    plain = re.sub(r"[^a-z0-9._-]+", "-", text.removeprefix("hf-hub:")).strip("-._")[:64]
     return check_name(plain or "encoder")
 
 

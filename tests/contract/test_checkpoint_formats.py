@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import onnx
 import open_clip
 import pytest
@@ -143,7 +143,7 @@ def torchvision_weights(folder: Path, small: nn.Module, large: nn.Module) -> Wri
 
 
 def timm_weights(folder: Path, small: nn.Module, large: nn.Module) -> Written:
-    model = timm.create_model("test_vit", pretrained=False).eval()
+    model: Any = timm.create_model("test_vit", pretrained=False).eval()
     path = folder / "model.safetensors"
     save_file(model.state_dict(), path)
     config = model.pretrained_cfg
@@ -302,7 +302,7 @@ def openai_archive(folder: Path, small: nn.Module, large: nn.Module) -> Written:
     held = Archived(_parts(model))
     path = folder / "ViT-B-32.pt"
     with pytest.warns((DeprecationWarning, FutureWarning), match=r"torch\.export"):
-        torch.jit.trace(held, torch.zeros(1)).save(str(path))
+        torch.jit.trace(held, torch.zeros(1)).save(str(path))  # type: ignore[no-untyped-call]
     prepared = Preprocessing(size=32, mean=open_clip.OPENAI_DATASET_MEAN, std=open_clip.OPENAI_DATASET_STD)
     return Written(path, "clip", f"{TINY}-quickgelu", model.encode_image, prepared, model.encode_text)
 
@@ -326,14 +326,15 @@ class Exported(nn.Module):
         self.conv = nn.Conv2d(3, 12, kernel_size=8, stride=8)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x).mean((2, 3))
+        found: Tensor = self.conv(x).mean((2, 3))
+        return found
 
 
 def torchscript(folder: Path, small: nn.Module, large: nn.Module) -> Written:
     model = Exported().eval()
     path = folder / "traced.pt"
     with pytest.warns((DeprecationWarning, FutureWarning), match=r"torch\.export"):
-        torch.jit.trace(model, torch.zeros(1, 3, 224, 224)).save(str(path))
+        torch.jit.trace(model, torch.zeros(1, 3, 224, 224)).save(str(path))  # type: ignore[no-untyped-call]
     return Written(path, "torchscript", "torchscript", model, Preprocessing(size=224))
 
 
@@ -341,8 +342,8 @@ def onnx_model(folder: Path, small: nn.Module, large: nn.Module) -> Written:
     model = Exported().eval()
     path = folder / "tower.onnx"
     weights = [
-        numpy_helper.from_array(model.conv.weight.detach().numpy(), "weight"),
-        numpy_helper.from_array(np.asarray(model.conv.bias.detach()), "bias"),
+        numpy_helper.from_array(model.state_dict()["conv.weight"].numpy(), "weight"),
+        numpy_helper.from_array(model.state_dict()["conv.bias"].numpy(), "bias"),
     ]
     nodes = [
         helper.make_node("Conv", ["pixels", "weight", "bias"], ["map"], strides=[8, 8]),

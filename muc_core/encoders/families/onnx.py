@@ -28,9 +28,14 @@ TEXT = "text.onnx"
 CONTEXT = 77
 VOCABULARY = 49_408
 
-_FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-_WHOLE = {"tensor(uint8)": np.uint8}
-_IDS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+Number = type[np.float32] | type[np.float16] | type[np.uint8] | type[np.int64] | type[np.int32]
+
+_PICTURES: dict[str, Number] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(uint8)": np.uint8,
+}
+_IDS: dict[str, Number] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _VECTORS = ("image_embeds", "text_embeds", "embeddings", "embedding", "image_features", "text_features", "features")
 
 Array = npt.NDArray[Any]
@@ -50,7 +55,7 @@ class Tower:
 
     input: str
     output: str
-    number: type[np.generic]
+    number: Number
     batch: int | None
     size: int | None
     channels_last: bool = False
@@ -165,7 +170,7 @@ def _image_tower(session: Any, name: str) -> Tower:
             f"{name} takes {', '.join(each.name for each in given)}; export the image tower alone, with pictures "
             "as its only input, and the text tower as another file"
         )
-    number = (_FLOATS | _WHOLE).get(given[0].type)
+    number = _PICTURES.get(given[0].type)
     shape = given[0].shape
     if number is None or len(shape) != 4:
         raise MucError(

@@ -63,7 +63,8 @@ class TorchScriptEncoder:
                 f"the program of {self.name!r} gives {found} for {len(images)} picture(s) and not one vector each; "
                 "export a model whose result is a tensor [n, d]"
             )
-        return vectors.flatten(1).float()
+        flat: Tensor = vectors.flatten(1).float()
+        return flat
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         raise MissingTextTower(

@@ -82,18 +82,29 @@ class Entry:
 
 
 class _NoFilling(TorchFunctionMode):
-    """Leaves the numbers of tensors without memory alone; drawing what is never kept takes most of the time."""
+    """Leaves the numbers of tensors without memory alone; drawing what is never kept takes most of the time.
+
+    Args:
+        ranges: give ranges their numbers all the same: a few models calculate their widths with them.
+    """
+
+    def __init__(self, *, ranges: bool) -> None:
+        super().__init__()
+        self._ranges = ranges
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        options = kwargs or {}
         if getattr(func, "__name__", "") in _FILLING and args and isinstance(args[0], Tensor) and args[0].is_meta:
             return args[0]
-        return func(*args, **(kwargs or {}))
+        if self._ranges and func in (torch.arange, torch.tensor):
+            options = {**options, "device": "cpu"}
+        return func(*args, **options)
 
 
 @contextmanager
-def without_memory() -> Iterator[None]:
+def without_memory(*, ranges: bool = False) -> Iterator[None]:
     """Models built in this block have shapes but no numbers. What building them says to the log is dropped."""
-    with torch.device("meta"), _NoFilling(), warnings.catch_warnings():
+    with torch.device("meta"), _NoFilling(ranges=ranges), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with _muted(logging.getLogger()):
             yield
@@ -129,8 +140,12 @@ def skeleton(name: str) -> nn.Module:
 @lru_cache(maxsize=32)
 def bare_backbone(name: str) -> Backbone:
     """A backbone without numbers. Raises `UnknownName`, `MucError`."""
-    with without_memory():
-        return build_backbone(name)
+    try:
+        with without_memory():
+            return build_backbone(name)
+    except NotImplementedError:  # a range without numbers was asked for one
+        with without_memory(ranges=True):
+            return build_backbone(name)
 
 
 def skeleton_shapes(name: str) -> Shapes:

@@ -30,7 +30,7 @@ Shape = Sequence[int | str]
 def save(
     path: Path,
     nodes: list[onnx.NodeProto],
-    inputs: list[tuple[str, int, Shape]],
+    inputs: Sequence[tuple[str, int, Shape]],
     outputs: dict[str, Shape],
     **held: object,
 ) -> Path:

@@ -66,6 +66,7 @@ def refused(tensors: Mapping[str, Tensor], arch: str | None = None) -> str:
         "torchvision/vit_b_16",
         "torchvision/convnext_tiny",
         "torchvision/densenet121",
+        "torchvision/regnet_y_400mf",
         "timm/vit_tiny_patch16_224",
         "timm/vit_base_patch16_384",
         "timm/swin_tiny_patch4_window7_224",

@@ -110,8 +110,8 @@ def matched_controls(owner: ImageTextDataset, pool: ImageTextDataset, *, most: i
 def transformed_controls(others: ImageTextDataset, *, most: int, seed: int) -> Controls:
     """Controls of the last resort: other people's pictures, changed so strongly that no encoder knows them.
 
-    Each is cut to `KEPT` of its sides, turned by a quarter or three, with its colour channels in another order; captions
-    stay. The warning `TRANSFORMED` says what that does to an audit.
+    Each is cut to `KEPT` of its sides, turned by a quarter or three, with its colour channels in another order;
+    captions stay. The warning `TRANSFORMED` says what that does to an audit.
 
     Args:
         others: pictures that are not the owner's; may have been trained on.

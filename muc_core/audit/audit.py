@@ -1,8 +1,9 @@
 """The calibrated black-box audit: vectors of the owner's items and of controls in, one `AuditResult` out.
 
-Every item gets a margin (DESIGN section 5) and with it a place among the controls of the same encoder, as a normal score
-(`stats.ranks`). If asked, what an item's traits lead one to expect is taken off before (`adjustment`). An encoder that shrinks, shifts or collapses all similarities
-cannot look forgetful that way, nor can a skewed spread pass for an effect. Items are resampled, never matrix cells.
+Every item gets a margin (DESIGN section 5) and with it a place among the controls of the same encoder, as a normal
+score (`stats.ranks`); if asked, what an item's traits lead one to expect is taken off before (`adjustment`). An encoder
+that shrinks, shifts or collapses all similarities cannot look forgetful that way, nor can a skewed spread pass for an
+effect. Items are resampled, never matrix cells.
 """
 
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ class AuditSettings(BaseModel):
     seed: int = Field(0, ge=0, description="Of the permutations.")
     adjusted: bool = Field(
         False,
-        description="Whether scores are compared with what an item's traits lead to expect. It did not pay on the demo.",
+        description="Whether scores are compared with what an item's traits lead to expect; did not pay on the demo.",
     )
 
 

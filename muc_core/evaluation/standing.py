@@ -94,9 +94,10 @@ def summarise(reading: Reading, *, seed: int = 0) -> Standing:
 
 def shift(owner: Float64, controls: Float64, *, seed: int = 0) -> Shift:
     """Compare movements of the owner's items `[n]` with those of the controls `[m]`, both differences of standings."""
+    if np.ptp(owner) == np.ptp(controls) == 0:  # nothing moved by rank: there is no spread to test against
+        moved = float(owner[0] - controls[0])
+        return Shift(effect=Rate(moved, moved, moved), p=1.0, most=moved)
     gap, wide = welch(owner, controls), welch(owner, controls, confidence=0.9)
-    if np.ptp(owner) == np.ptp(controls) == 0:
-        return Shift(effect=Rate(gap.mean, gap.mean, gap.mean), p=1.0, most=gap.mean)
     test = permute(owner, controls, alternative="greater", permutations=PERMUTATIONS, seed=seed)
     return Shift(effect=Rate(gap.mean, gap.low, gap.high), p=test.p, most=wide.high)
 

@@ -36,6 +36,7 @@ class Recipe:
     Attributes:
         steps: optimiser steps.
         every: steps between two looks.
+        pass_steps: steps in which each picture to relearn is seen once.
         batch_size: most pictures in a step.
         learning_rate: of AdamW, constant.
         augment: random views; None: those of the family.
@@ -43,6 +44,7 @@ class Recipe:
 
     steps: int
     every: int
+    pass_steps: int
     batch_size: int
     learning_rate: float
     augment: AugmentSettings | None
@@ -51,10 +53,9 @@ class Recipe:
 def mixed_in(known: int, retain: int, recipe: Recipe) -> int:
     """How many retained pictures to mix with those to relearn.
 
-    As many as make a pass over both last from one look to the next, so that every picture to relearn is seen once
-    between looks; at least as many as are relearned, and no more than there are.
+    As many as fill the steps of a pass; at least as many as are relearned, and no more than there are.
     """
-    return min(max(recipe.every * recipe.batch_size - known, known), retain)
+    return min(max(recipe.pass_steps * recipe.batch_size - known, known), retain)
 
 
 def relearn(

@@ -88,7 +88,10 @@ class ResidualStressSettings(BaseModel):
     controls: str = Field(default="held-out", description="pictures that none of the encoders was trained on")
     data: str | None = Field(default=None, description="what an encoder from elsewhere was trained on")
     steps: int = Field(default=40, ge=1, le=10_000, description="of each relearning")
-    every: int = Field(default=5, ge=1, le=10_000, description="steps between two looks at the untouched half")
+    every: int = Field(default=10, ge=1, le=10_000, description="steps between two looks at the untouched half")
+    pass_steps: int = Field(
+        default=5, ge=1, le=10_000, description="steps in which each picture to relearn is seen once, among others"
+    )
     splits: int = Field(default=2, ge=1, le=50, description="of the pictures into halves; each half is relearned once")
     batch_size: int = Field(default=64, ge=2, le=65_536, description="pictures in a step of relearning")
     learning_rate: float = Field(default=1e-3, gt=0, le=10, description="of relearning, with AdamW")
@@ -190,7 +193,11 @@ def _subjects(workspace: Workspace, settings: ResidualStressSettings) -> _Subjec
             )
     return _Subjects(
         {role: record.manifest for role, record in records.items()},
-        {role: load_weights(record.weights) for role, record in records.items()},
+        # what only training needs, such as a momentum encoder, is there in some and not in others
+        {
+            role: FAMILIES.get(record.manifest.family).finished(load_weights(record.weights))
+            for role, record in records.items()
+        },
     )
 
 
@@ -557,6 +564,7 @@ class _Stress:
         return Recipe(
             steps=settings.steps,
             every=settings.every,
+            pass_steps=settings.pass_steps,
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
             augment=None if augment is None else AugmentSettings.model_validate(augment),

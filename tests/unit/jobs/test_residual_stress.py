@@ -86,6 +86,7 @@ def settings(family: str = "simclr", **changes: object) -> ResidualStressSetting
             "forget": "owner:ann",
             "steps": 4,
             "every": 2,
+            "pass_steps": 2,
             "batch_size": 16,
             "splits": 1,
             "points": 3,

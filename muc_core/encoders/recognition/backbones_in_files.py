@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
@@ -46,9 +47,19 @@ def _names() -> frozenset[str]:
     return frozenset(backbone_names())
 
 
-@lru_cache(maxsize=4)
+# Several formats ask; nothing of a file is kept longer than the file.
+_FOUND: WeakKeyDictionary[Checkpoint, dict[str | None, ImageModel | None]] = WeakKeyDictionary()
+
+
 def image_model(checkpoint: Checkpoint, backbone: str | None) -> ImageModel | None:
     """The image model of a file, of the given backbone or whichever fits best; None when nothing comes near."""
+    known = _FOUND.setdefault(checkpoint, {})
+    if backbone not in known:
+        known[backbone] = _find(checkpoint, backbone)
+    return known[backbone]
+
+
+def _find(checkpoint: Checkpoint, backbone: str | None) -> ImageModel | None:
     every = [
         found for place in places(checkpoint.tensors) for found in best_fits(place, backbone, clip_models=False, most=3)
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import torch
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from typer.testing import CliRunner, Result
@@ -19,6 +20,7 @@ from muc_core.cli import app
 from muc_core.cli.progress import Bar
 from muc_core.cli.settings import validated
 from muc_core.comparison import Comparison
+from muc_core.encoders.manifest import EncoderManifest
 from muc_core.errors import MucError
 from muc_core.jobs import launcher
 from muc_core.jobs.table import JobTable
@@ -29,13 +31,18 @@ COMMANDS = [
     ("demo", "build"),
     ("train",),
     ("unlearn",),
+    ("audit",),
     ("matrices",),
+    ("presets",),
     ("serve-encoder",),
     ("stress",),
     ("encoders",),
     ("encoders", "list"),
     ("encoders", "show"),
     ("encoders", "remove"),
+    ("encoders", "add"),
+    ("encoders", "rename"),
+    ("encoders", "check"),
     ("jobs",),
     ("jobs", "list"),
     ("jobs", "show"),
@@ -215,12 +222,20 @@ def test_an_unknown_method_is_refused() -> None:
     assert "ac" in sentence
 
 
+@pytest.fixture
+def encoder_called_none(workspace: Workspace) -> None:
+    manifest = EncoderManifest(name="none", title="No original", family="clip", architecture="muc-tiny")
+    workspace.save_encoder(manifest, {"a": torch.zeros(1)})
+
+
+@pytest.mark.usefixtures("encoder_called_none")
 def test_a_setting_of_another_method_is_refused() -> None:
     sentence = refused(*unlearn("finetune", "--alpha", "1"))
     assert "the method 'finetune' has no --alpha" in sentence
     assert "--epochs" in sentence
 
 
+@pytest.mark.usefixtures("encoder_called_none")
 def test_a_value_out_of_bounds_is_refused_by_the_name_of_its_option() -> None:
     sentence = refused(*unlearn("ac", "--beta", "-1", "--batch-size", "many"))
     assert "--beta should be greater than or equal to 0, not '-1'" in sentence

@@ -28,11 +28,11 @@ def edit_encoder(record: EncoderRecord) -> None:
         st.caption(f"{plain(name)} comes with the program: it cannot be renamed or removed.")
         return
     with st.container(horizontal=True):
-        with st.popover("Rename", icon=":material/edit:"):
+        with st.popover(plain(f"Rename {name}"), icon=":material/edit:"):
             key = f"new name of {name}"
             st.text_input("New name", value=name, key=key, max_chars=64, help=NAME_HELP)
             st.button("Rename it", key=f"rename {name}", type="primary", on_click=_rename, args=(name, key))
-        with st.popover("Remove", icon=":material/delete:"):
+        with st.popover(plain(f"Remove {name}"), icon=":material/delete:"):
             st.markdown(_warning(record))
             st.button("Remove it", key=f"remove {name}", type="primary", on_click=_remove, args=(name,))
 

@@ -40,7 +40,7 @@ def choose_overrides(report: RecognitionReport, *, key: str) -> Overrides:
     """Fields that start with what the source says; what is left alone stays the source's own."""
     own = report.preprocessing
     st.markdown("**Preprocessing**")
-    st.caption(f"From {plain(report.preprocessing_source)}. Change it only where you know better.")
+    st.caption(f"Where it comes from: {plain(report.preprocessing_source)}. Change it only where you know better.")
     columns = st.columns(3 if report.output == "projections" else 2)
     size = columns[0].number_input(
         "Picture size", min_value=1, max_value=4096, value=own.size, key=f"{key} size", help="Side in pixels."

@@ -1,6 +1,6 @@
 """Takes the README's pictures: every page, light and dark, 1280 wide, into assets/screenshots/PAGE-THEME.png.
 
-python -m tests.e2e.screenshots [--out FOLDER]
+python -m tests.e2e.screenshots [--out FOLDER] [--only PAGE ...]
 """
 
 import argparse
@@ -68,12 +68,21 @@ def unlearn(page: Page, server: Server) -> None:
     job_card(page, running[0].id).locator(".js-plotly-plot").wait_for()
 
 
+def encoders(page: Page, server: Server) -> None:
+    """With a check; the second theme finds it done."""
+    check = page.get_by_role("button", name="Check it", exact=True)
+    if check.count():
+        check.click()
+    page.get_by_text("probes passed on").wait_for()
+
+
 PAGES: dict[str, tuple[str, Callable[[Page, Server], None]]] = {
     "overview": ("Overview", overview),
     "check-my-pictures": ("Check my pictures", check_my_pictures),
     "matrices": ("Matrices", matrices),
     "embedding-map": ("Embedding map", embedding_map),
     "unlearn": ("Unlearn", unlearn),
+    "encoders": ("Encoders", encoders),
 }
 
 
@@ -87,7 +96,9 @@ def save(content: bytes, path: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.screenshots", description="Take the README's pictures.")
     parser.add_argument("--out", type=Path, default=ROOT / "assets" / "screenshots", help="folder for the pictures")
-    out: Path = parser.parse_args().out
+    parser.add_argument("--only", nargs="+", choices=PAGES, default=list(PAGES), help="pages to take (default: all)")
+    arguments = parser.parse_args()
+    out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -95,7 +106,8 @@ def main() -> int:
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(**launch_arguments())
-        for name, (title, prepare) in PAGES.items():
+        for name in arguments.only:
+            title, prepare = PAGES[name]
             for theme in THEMES:
                 context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=theme)  # type: ignore[arg-type]
                 page = context.new_page()

@@ -26,8 +26,13 @@ ALPHA = 0.01
 MATERIAL = 0.25
 """Rise of changed copies, in units of the controls' spread, below which nothing is said."""
 
-QUANTILE = 0.01
-"""An item is detached when it is further from the nearest control than all but this share of the controls are."""
+QUANTILES = (0.01, 0.05, 0.1, 0.25)
+"""An item is detached when it is further from the nearest control than all but this share of the controls are. The
+smallest sees a few odd answers among many, the largest sees many where some controls have no neighbours either."""
+
+TIMES = 5.0
+"""Odds of being detached, as a multiple of the controls' odds, below which nothing is said: the pictures of one person
+may well be a little more apart than those of many."""
 
 EQUAL = 1 - 1e-6
 """Cosine from which two answers are one; rounding to single precision stays above."""
@@ -63,24 +68,16 @@ def near_duplicates(
         kinds: by name, in words that fit "copies that were ...".
         owner: how many of the items are the owner's, the first ones; both groups need at least 2.
     """
-    changes = np.stack([_pooled_scores(kind.copy) - _pooled_scores(kind.original) for kind in kinds.values()])
-    observed = _standardised_rise(changes, np.arange(changes.shape[1])[None] < owner)[0]
-    generator = np.random.default_rng(seed)
-    labels = generator.permuted(np.tile(np.arange(changes.shape[1]) < owner, (permutations, 1)), axis=1)
-    largest = _standardised_rise(changes, labels).max(axis=1)
-    p_of_kind = (1 + (largest[:, None] >= observed - 1e-9).sum(axis=0)) / (permutations + 1)
-    rises = {name: _rise(kind, owner) for name, kind in kinds.items()}
-    names = list(kinds)
-    caught = [name for name, p in zip(names, p_of_kind, strict=True) if p < alpha and rises[name] > MATERIAL]
-    worst = max(caught, key=rises.__getitem__) if caught else names[int(observed.argmax())]
-    p = float(p_of_kind[names.index(worst)])
+    found = rises(kinds, owner, seed=seed, permutations=permutations)
+    caught = [rise for rise in found if rise.p < alpha and rise.size > MATERIAL]
+    worst = max(caught or found, key=lambda rise: (-rise.p, rise.size))
     return Check(
         name=NEAR_DUPLICATES,
         passed=not caught,
-        value=f"largest rise: {worst}, {rises[worst]:+.2f} of the controls' spread, {_p(p)}",
+        value=f"largest rise: {worst.kind}, {worst.size:+.2f} of the controls' spread, {_p(worst.p)}",
         meaning=(
-            f"The encoder knows changed copies of your pictures ({worst}) better than the pictures themselves, which "
-            "is not so for the controls: your exact pictures or captions seem to be picked out and answered "
+            f"The encoder knows changed copies of your pictures ({worst.kind}) better than the pictures themselves, "
+            "which is not so for the controls: your exact pictures or captions seem to be picked out and answered "
             "differently, not forgotten."
             if caught
             else "Slightly changed copies of your pictures are treated like the pictures themselves, as the controls' "
@@ -89,26 +86,51 @@ def near_duplicates(
     )
 
 
+@dataclass(frozen=True)
+class Rise:
+    """How much better the owner's copies of one kind are known than their originals, beyond what controls' are.
+
+    Attributes:
+        size: in units of the controls' spread.
+        p: one-sided, adjusted for the number of kinds.
+    """
+
+    kind: str
+    size: float
+    p: float
+
+
+def rises(kinds: Mapping[str, Copies], owner: int, *, seed: int, permutations: int = 1999) -> tuple[Rise, ...]:
+    """The difference in differences for each kind; arguments as in `near_duplicates`."""
+    changes = np.stack([_pooled_scores(kind.copy) - _pooled_scores(kind.original) for kind in kinds.values()])
+    mine = np.arange(changes.shape[1]) < owner
+    labels = np.random.default_rng(seed).permuted(np.tile(mine, (permutations, 1)), axis=1)
+    observed = _standardised_rise(changes, mine[None])[0]
+    largest = _standardised_rise(changes, labels).max(axis=1)
+    # rounding must not make a permutation that ties with what was observed count as smaller
+    p = (1 + (largest[:, None] >= observed - 1e-9).sum(axis=0)) / (permutations + 1)
+    return tuple(
+        Rise(name, _size(kind, owner), float(value)) for (name, kind), value in zip(kinds.items(), p, strict=True)
+    )
+
+
 def noise_filter(
     towers: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]], *, alpha: float = ALPHA
 ) -> tuple[Check, Check]:
     """Whether the owner's answers are noise, or one answer for many.
 
-    Detached: an honest answer has neighbours. An owner's item counts when its nearest control is further away than that
-    of all but `QUANTILE` of the controls. How many count by chance follows a beta-binomial distribution (the threshold
-    is one of the controls' own values), which gives an exact p. One for many: items whose answer is also another
-    item's; owner's against controls by Fisher's exact test, one-sided.
+    An honest answer has neighbours (`detached`), and is not another picture's too (`twins`).
 
     Args:
         towers: by "picture" and, if there are captions, "caption": vectors of the owner's `[n, d]` and of the controls
             `[m, d]`, of different pictures and different captions.
     """
-    counted = {name: _detached(unit(owner), unit(controls)) for name, (owner, controls) in towers.items()}
-    twins = {name: _twins(unit(owner), unit(controls)) for name, (owner, controls) in towers.items()}
+    alone = {name: detached(owner, controls) for name, (owner, controls) in towers.items()}
+    shared = {name: twins(owner, controls) for name, (owner, controls) in towers.items()}
     return (
         _worst(
             NOISE,
-            counted,
+            alone,
             alpha,
             found="have no neighbours",
             bad="of your {what}s get answers that resemble those to no other: noise, it seems, in place of what the "
@@ -117,7 +139,7 @@ def noise_filter(
         ),
         _worst(
             IDENTICAL,
-            twins,
+            shared,
             alpha,
             found="share their answer with another",
             bad="of your {what}s get the very same answer as another one, which the controls do not: a fixed answer, "
@@ -183,33 +205,56 @@ def useful(after: Float64, before: Float64 | None = None, *, alpha: float = ALPH
 
 
 @dataclass(frozen=True)
-class _Count:
+class Count:
+    """How many of the owner's items stand out, of how many, and how likely that is for items like the controls."""
+
     found: int
     of: int
     p: float
 
 
-def _detached(owner: Float64, controls: Float64) -> _Count:
+def detached(owner: npt.ArrayLike, controls: npt.ArrayLike) -> Count:
+    """The owner's items whose nearest control is further away than those of all but a share of the controls.
+
+    How many there are by chance follows a beta-binomial distribution, as the threshold is one of the controls' own
+    values; that gives an exact p for each of `QUANTILES`. Returned is the smallest, after Bonferroni; 1 where the odds
+    are not `TIMES` those of the controls.
+
+    Args:
+        owner, controls: vectors `[n, d]` and `[m, d]`, m >= 2.
+    """
+    owner, controls = unit(owner), unit(controls)
     n, m = len(owner), len(controls)
     among = controls @ controls.T
     np.fill_diagonal(among, -np.inf)
     nearest = np.sort(among.max(axis=1))
-    place = max(1, int(QUANTILE * m))
-    found = int(((owner @ controls.T).max(axis=1) < nearest[place - 1] - 1e-9).sum())
-    # an owner's item is below the j-th smallest of m exchangeable values with a chance that is Beta(j, m + 1 - j)
-    return _Count(found, n, float(betabinom.sf(found - 1, n, place, m + 1 - place)))
+    mine = (owner @ controls.T).max(axis=1)
+    counts = []
+    for place in sorted({max(1, int(share * m)) for share in QUANTILES}):
+        found = int((mine < nearest[place - 1] - 1e-9).sum())
+        # below the j-th smallest of m exchangeable values is an owner's item with a chance that is Beta(j, m + 1 - j)
+        p = float(betabinom.sf(found - 1, n, place, m + 1 - place))
+        material = found * (m + 1 - place) >= TIMES * place * (n - found)
+        counts.append(Count(found, n, min(1.0, len(QUANTILES) * p) if material else 1.0))
+    return min(counts, key=lambda count: count.p)
 
 
-def _twins(owner: Float64, controls: Float64) -> _Count:
-    vectors = np.concatenate([owner, controls])
+def twins(owner: npt.ArrayLike, controls: npt.ArrayLike) -> Count:
+    """The owner's items whose vector is also another item's; p by Fisher's exact test against the controls, one-sided.
+
+    Args:
+        owner, controls: vectors `[n, d]` and `[m, d]` of items that differ.
+    """
+    first, second = unit(owner), unit(controls)
+    vectors = np.concatenate([first, second])
     similar = vectors @ vectors.T
     np.fill_diagonal(similar, -1)
     has_twin = similar.max(axis=1) > EQUAL
-    found = int(has_twin[: len(owner)].sum())
-    return _Count(found, len(owner), float(hypergeom.sf(found - 1, len(vectors), int(has_twin.sum()), len(owner))))
+    n, found = len(first), int(has_twin[: len(first)].sum())
+    return Count(found, n, float(hypergeom.sf(found - 1, len(vectors), int(has_twin.sum()), n)))
 
 
-def _worst(name: str, counts: Mapping[str, _Count], alpha: float, *, found: str, bad: str, good: str) -> Check:
+def _worst(name: str, counts: Mapping[str, Count], alpha: float, *, found: str, bad: str, good: str) -> Check:
     what = min(counts, key=lambda key: counts[key].p)
     count = counts[what]
     failed = min(1.0, len(counts) * count.p) < alpha
@@ -250,7 +295,7 @@ def _standardised_rise(changes: Float64, labels: npt.NDArray[np.bool_]) -> Float
     return rise
 
 
-def _rise(kind: Copies, owner: int) -> float:
+def _size(kind: Copies, owner: int) -> float:
     copy, original = (normal_scores(values[:owner], values[owner:])[0].mean() for values in (kind.copy, kind.original))
     return float(copy - original)
 

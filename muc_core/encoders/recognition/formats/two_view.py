@@ -35,7 +35,8 @@ def _recognise(checkpoint: Checkpoint, arch: str | None) -> Iterator[Recognition
     if not heads:
         return
     head = heads[0]
-    notes = [f"The projection head is {head.prefix.rstrip('.')}; its layers are taken to have ReLU between them."]
+    layered = "; its layers are taken to have ReLU between them" if "-" in head.head.text.removesuffix("-bn") else ""
+    notes = [f"The projection head is {head.prefix.rstrip('.')}{layered}."]
     if len(heads) + len(others) > 1:
         unused = [*(each.prefix.rstrip(".") for each in heads[1:]), *others]
         notes.append(f"These layers are not used: {shortened(unused)}.")

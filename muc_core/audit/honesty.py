@@ -30,6 +30,10 @@ QUANTILES = (0.01, 0.05, 0.1, 0.25)
 """An item is detached when it is further from the nearest control than all but this share of the controls are. The
 smallest sees a few odd answers among many, the largest sees many where some controls have no neighbours either."""
 
+NEAR = 0.6
+"""A detached item must also be far in itself: with its nearest control it has less than this share of the similarity
+that a control usually has with its own, counted from the typical similarity of any two."""
+
 TIMES = 5.0
 """Odds of being detached, as a multiple of the controls' odds, below which nothing is said: the pictures of one person
 may well be a little more apart than those of many."""
@@ -214,11 +218,11 @@ class Count:
 
 
 def detached(owner: npt.ArrayLike, controls: npt.ArrayLike) -> Count:
-    """The owner's items whose nearest control is further away than those of all but a share of the controls.
+    """The owner's items whose nearest control is far away, further than those of all but a share of the controls.
 
-    How many there are by chance follows a beta-binomial distribution, as the threshold is one of the controls' own
-    values; that gives an exact p for each of `QUANTILES`. Returned is the smallest, after Bonferroni; 1 where the odds
-    are not `TIMES` those of the controls.
+    How many of the latter there are by chance follows a beta-binomial distribution, as the threshold is one of the
+    controls' own values; that gives an exact p for each of `QUANTILES`, an upper bound where `NEAR` lowers the
+    threshold. Returned is the smallest, after Bonferroni; 1 where the odds are not `TIMES` those of the controls.
 
     Args:
         owner, controls: vectors `[n, d]` and `[m, d]`, m >= 2.
@@ -226,12 +230,14 @@ def detached(owner: npt.ArrayLike, controls: npt.ArrayLike) -> Count:
     owner, controls = unit(owner), unit(controls)
     n, m = len(owner), len(controls)
     among = controls @ controls.T
+    typical = float(np.median(among[np.triu_indices(m, k=1)]))
     np.fill_diagonal(among, -np.inf)
     nearest = np.sort(among.max(axis=1))
+    far = typical + NEAR * (float(np.median(nearest)) - typical)
     mine = (owner @ controls.T).max(axis=1)
     counts = []
     for place in sorted({max(1, int(share * m)) for share in QUANTILES}):
-        found = int((mine < nearest[place - 1] - 1e-9).sum())
+        found = int((mine < min(nearest[place - 1], far) - 1e-9).sum())
         # below the j-th smallest of m exchangeable values is an owner's item with a chance that is Beta(j, m + 1 - j)
         p = float(betabinom.sf(found - 1, n, place, m + 1 - place))
         material = found * (m + 1 - place) >= TIMES * place * (n - found)

@@ -38,6 +38,9 @@ FEWEST_ITEMS = 5
 FEWEST_CONTROLS = 20
 LARGEST_DELTA = 0.5
 WANTED_POWER = 0.8
+SURE_OF_MEMORY = 0.2
+"""Share of alpha at which the memory before must be significant: all that follows hangs on it, and where there is none
+it must hardly ever be found (`demo-simclr-blind`, docs/calibration.md)."""
 ROC_POINTS = 200
 HARMED = 10
 COUNTS = (5, 10, 20, 50, 100, 200, 500)
@@ -109,7 +112,7 @@ def audit(
     settings = settings or AuditSettings()
     ids = [*owner_ids, *control_ids]
     n = len(owner_ids)
-    _check_counts(owner_ids, control_ids)
+    check_counts(owner_ids, control_ids)
     asked = {"the encoder before": before, "the encoder after": after, "the retrained encoder": retrained}
     given = {name: vectors for name, vectors in asked.items() if vectors is not None}
     for name, vectors in given.items():
@@ -170,7 +173,8 @@ def _mode(vectors: Vectors) -> Mode:
     return "image-text" if isinstance(vectors, ImageTextVectors) else "two-view"
 
 
-def _check_counts(owner_ids: Sequence[str], control_ids: Sequence[str]) -> None:
+def check_counts(owner_ids: Sequence[str], control_ids: Sequence[str]) -> None:
+    """Whether there are enough of both for an audit, before anything is embedded. Raises `MucError` when not."""
     if len(owner_ids) < FEWEST_ITEMS:
         raise MucError(
             f"there are {len(owner_ids)} pictures to audit; at least {FEWEST_ITEMS} are needed, because chance decides "
@@ -353,11 +357,11 @@ def _verdict(
     if unfair := [check for check in failed if check.name == GUARD]:
         return "cannot tell", f"The controls are not fair ({unfair[0].value}), so nothing follows from them."
     before = findings.get("memory before")
-    if before is not None and before.p >= alpha:
+    if before is not None and before.p >= alpha * SURE_OF_MEMORY:
         return (
             "cannot tell",
-            f"The encoder before shows no significant memory of these pictures ({_p(before.p)}): there was nothing to "
-            "forget that this audit could see.",
+            f"The encoder before shows no sure memory of these pictures ({_p(before.p)}; it must be below "
+            f"{alpha * SURE_OF_MEMORY:g}): there was nothing to forget that this audit could see.",
         )
     trace, like, below = (findings[name] for name in ("trace", "like never-seen", "below never-seen"))
     verdict: Verdict

@@ -28,7 +28,7 @@ def slow_cka(x: Float64, y: Float64) -> float:
         return float(np.trace(k @ centre @ kernel @ centre))
 
     k, kernel = x @ x.T, y @ y.T
-    return hsic(k, kernel) / np.sqrt(hsic(k, k) * hsic(kernel, kernel))
+    return hsic(k, kernel) / float(np.sqrt(hsic(k, k) * hsic(kernel, kernel)))
 
 
 def test_cka_is_that_of_the_definition() -> None:

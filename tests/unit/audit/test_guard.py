@@ -46,9 +46,9 @@ def slow_aucs(features: npt.NDArray[np.float64], labels: npt.NDArray[np.float64]
 def test_leave_one_out_is_exact() -> None:
     generator = np.random.default_rng(0)
     features = generator.normal(size=(40, 7))
-    labels = np.stack([generator.permutation(np.r_[np.ones(12), np.zeros(28)]) for _ in range(3)])
+    labels = np.stack([generator.permutation(np.repeat([1.0, 0.0], [12, 28])) for _ in range(3)])
     for penalty in guard.PENALTIES:
-        expected = [slow_aucs(features, row, penalty) for row in labels]
+        expected = np.array([slow_aucs(features, row, penalty) for row in labels])
         np.testing.assert_allclose(guard._aucs(features, labels, penalty), expected, atol=1e-12)
 
 
@@ -56,7 +56,7 @@ def test_p_is_that_of_a_plain_loop_over_permutations(drawings: Pixels) -> None:
     first, second = drawings[:20], drawings[20:60]
     found = separate(first, second, seed=3, permutations=19)
     features = guard._features(first, second)
-    labels = np.r_[np.ones(20), np.zeros(40)]
+    labels = np.repeat([1.0, 0.0], [20, 40])
     generator = np.random.default_rng(3)
     observed = max(slow_aucs(features, labels, penalty) for penalty in guard.PENALTIES)
     others = []

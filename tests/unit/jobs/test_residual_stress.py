@@ -185,7 +185,7 @@ def test_it_can_be_cancelled_and_leaves_nothing(home: Workspace, share: float) -
 )
 def test_bad_input_is_refused_in_words(home: Workspace, changes: dict[str, object], words: str) -> None:
     with pytest.raises(MucError, match=words):
-        run(settings(**changes), home, SILENT)
+        run(settings("simclr", **changes), home, SILENT)
 
 
 @pytest.mark.parametrize("family", ["onnx", "remote", "torchscript", "backbone"])

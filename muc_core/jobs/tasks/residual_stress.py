@@ -115,13 +115,13 @@ def stress(
     """
     subjects = _subjects(workspace, settings)
     material = _material(subjects, settings)
+    for name in subjects.names.values():
+        workspace.load(name)  # refuses weights that are not those saved
     key = _key(subjects, material, settings)
     found = read_stress(workspace, key)
     if found is not None:
         progress.report(1, 1, "these tests were made already")
         return key, found
-    for name in subjects.names.values():
-        workspace.load(name)  # refuses weights that are not those saved
     found = _Stress(subjects, material, settings, progress).run()
     path = workspace.home / "stress" / f"{key}.json"
     with writing(path):

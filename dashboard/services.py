@@ -22,6 +22,9 @@ from PIL import Image
 
 import muc_core.encoders.load  # noqa: F401  (registers the families)
 from muc_core.audit.alignment import diagonal_of, image_text_factors, view_factors
+from muc_core.audit.audit import AuditSettings, check_counts
+from muc_core.audit.result import AuditResult
+from muc_core.auditing import audit_encoders
 from muc_core.comparison import Comparison, Mode, ModeChoice, OrderChoice, compare
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.demo import demo_split, load_demo
@@ -40,12 +43,15 @@ from muc_core.encoders.remote.encoder import FAMILY as REMOTE
 from muc_core.encoders.remote.encoder import Cost, RemoteEncoder
 from muc_core.encoders.remote.settings import SETTINGS_FILE, RemoteSettings, read_settings
 from muc_core.errors import MucError
+from muc_core.jobs import Job, JobTable, submit
+from muc_core.jobs.tasks import audit as audit_task
+from muc_core.jobs.tasks.audit import AuditJob, PictureSet, SavedAudit
 from muc_core.jobs.tasks.check_encoder import check
 from muc_core.jobs.tasks.embedding_map import EmbeddingMapSettings, MapItems, choose_items
 from muc_core.jobs.tasks.import_encoder import ImportEncoderSettings, add, look
-from muc_core.progress import SILENT
+from muc_core.progress import SILENT, Progress
 from muc_core.projection import JointProjection, joint_projection
-from muc_core.workspace import EncoderRecord, Workspace
+from muc_core.workspace import AuditRecord, EncoderRecord, Workspace
 from muc_core.workspace.files import TEMPORARY, sweep, write_file, writing
 from muc_core.workspace.importing import RecognitionReport
 from muc_core.workspace.index import MANIFEST
@@ -504,7 +510,9 @@ def uploaded_thumbnails(key: str, size: int = 64, *, _dataset: ImageTextDataset)
 
 def demo_drawings(count: int) -> ImageTextDataset:
     """Some of the drawings that the demo's artist withdrew, the same ones each time."""
-    return load_demo().subset(random.Random(0).sample(demo_split().forget, count), name="drawings of the demo")
+    forget = demo_split().forget
+    ids = forget if count >= len(forget) else random.Random(0).sample(forget, count)
+    return load_demo().subset(ids, name="drawings of the demo")
 
 
 def controls_for(items: ImageTextDataset, data: PairData) -> ImageTextDataset | None:
@@ -512,6 +520,151 @@ def controls_for(items: ImageTextDataset, data: PairData) -> ImageTextDataset | 
     taken = set(items.ids)
     ids = [item_id for item_id in data.split.held_out if item_id not in taken]
     return data.dataset.subset(ids, name="held-out") if ids else None
+
+
+@dataclass(frozen=True, eq=False)
+class AuditPlan:
+    """An audit that can be made, and how.
+
+    Attributes:
+        before: None when it cannot be compared with the encoder after.
+        key: digest of everything that decides the result.
+        long: whether it takes long enough to be made by a job.
+    """
+
+    before: str | None
+    after: str
+    owner: ImageTextDataset
+    controls: ImageTextDataset
+    key: str
+    long: bool
+
+    @property
+    def encoders(self) -> list[Encoder]:
+        return [encoder(name) for name in (self.before, self.after) if name is not None]
+
+
+LONG_WORK = 20e9
+"""Bytes of weights times the share of their pictures' size in the demo's times pictures: above, an audit is a job."""
+MOST_AT_ONCE = 1_000
+"""Pictures and controls of an audit that a page makes itself."""
+
+
+def plan_audit(before: str, after: str, owner: ImageTextDataset, controls: ImageTextDataset | None) -> AuditPlan:
+    """How the pictures can be audited. Raises `MucError`: too few pictures or controls."""
+    if controls is None:
+        raise MucError("the encoders' data hold no pictures back that could be controls; upload some of your own")
+    check_counts(owner.ids, [f"{item_id} (control)" for item_id in controls.ids])
+    comparable = encoder(before).dimension == encoder(after).dimension
+    names = [before, after] if comparable else [after]
+    records = [workspace().encoder(name) for name in names]
+    parts = ["1", *(record.manifest.content_digest for record in records), owner.digest(), controls.digest()]
+    key = hashlib.sha256("/".join([*parts, str(VIEWS)]).encode()).hexdigest()
+    count = len(owner) + len(controls)
+    work = sum(count * size_of(record) * (encoder(record.manifest.name).image_size / 48) ** 2 for record in records)
+    far = any(record.manifest.family == REMOTE for record in records)
+    return AuditPlan(
+        before if comparable else None, after, owner, controls, key, far or work > LONG_WORK or count > MOST_AT_ONCE
+    )
+
+
+@st.cache_resource(show_spinner=False, scope="session")
+def _audits() -> dict[str, AuditResult | str]:
+    """Results by key, and why there is none; the latest few."""
+    return {}
+
+
+def known_audit(plan: AuditPlan) -> AuditResult | None:
+    """The result of an audit made in this session, or by a job. Raises `MucError` when it was refused."""
+    found = _audits().get(plan.key)
+    if isinstance(found, str):
+        raise MucError(found)
+    if found is None and plan.long and (saved := saved_audit(plan.key)) is not None:
+        return saved.result
+    return found
+
+
+def make_audit(plan: AuditPlan, progress: Progress, *, first_look: bool = False) -> AuditResult:
+    """Audit now; a first look has two views of each picture and no probes. Raises `MucError`."""
+    both = plan.encoders
+    key = f"{plan.key}/first" if first_look else plan.key
+    try:
+        result = audit_encoders(
+            both[-1],
+            plan.owner,
+            plan.controls,
+            before=both[0] if plan.before is not None else None,
+            views=2 if first_look else VIEWS,
+            probes=not first_look,
+            settings=AuditSettings(permutations=999) if first_look else AuditSettings(),
+            progress=progress,
+        )
+    except MucError as refusal:
+        _keep_audit(plan.key, str(refusal))
+        raise
+    _keep_audit(key, result)
+    return result
+
+
+def _keep_audit(key: str, result: AuditResult | str) -> None:
+    kept = _audits()
+    kept[key] = result
+    while len(kept) > 16:
+        del kept[next(iter(kept))]
+
+
+def saved_audit(key: str) -> SavedAudit | None:
+    """The newest audit with this key that a job kept. Raises `MucError` when it is damaged."""
+    found = next((r for r in saved_audits() if r.manifest.settings.get("key") == key), None)
+    return None if found is None else audit_task.read_audit(found)
+
+
+def saved_audits() -> list[AuditRecord]:
+    """Audits that jobs kept, newest first."""
+    return audit_task.saved_audits(workspace())
+
+
+def cost_of_audit(plan: AuditPlan) -> tuple[str, ...]:
+    """What an audit sends to encoders behind a URL, a sentence for each."""
+    count = len(plan.owner) + len(plan.controls)
+    costs = []
+    for one in plan.encoders:
+        if isinstance(one, RemoteEncoder):
+            # Views, and for the probes the pictures themselves twice and four copies of them.
+            cost = one.estimate((VIEWS + 6) * count, 5 * count if one.has_text else 0)
+            costs.append(
+                f"{one.name} is behind {one.settings.endpoint}. The audit sends up to {(VIEWS + 6) * count:,} pictures "
+                f"there (views and changed copies of {count:,}): up to {cost.requests:,} requests and "
+                f"{cost.bytes / 2**20:,.1f} MB, which its owner may see and charge for."
+            )
+    return tuple(costs)
+
+
+def start_audit(plan: AuditPlan, owner: "Files | None", controls: "Files | None", data: str) -> Job:
+    """Queue the audit; pressing twice does not make two.
+
+    Args:
+        owner, controls: the files that the pictures came from, None for items of the demo and of `data` each.
+    """
+    settings = AuditJob(
+        before=plan.before,
+        after=plan.after,
+        owner=_picture_set(plan.owner, owner, "demo", plan.key),
+        controls=_picture_set(plan.controls, controls, data, plan.key),
+        key=plan.key,
+        views=VIEWS,
+    )
+    return submit(workspace(), audit_task.KIND, settings, unique=True)
+
+
+def _picture_set(dataset: ImageTextDataset, files: "Files | None", data: str, key: str) -> PictureSet:
+    source = data if files is None else str(keep_upload("pictures.zip", audit_task.pack(files.content, key=key)))
+    return PictureSet(source=source, packed=files is not None, ids=dataset.ids, captions=tuple(dataset.texts))
+
+
+def audit_jobs() -> list[Job]:
+    """Jobs that audit, newest first."""
+    return [job for job in JobTable(workspace()).jobs(limit=50) if job.kind == audit_task.KIND]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Check my pictures: the user's own pictures through both encoders, beside pictures neither of them trained on."""
+"""Check my pictures: were the user's own pictures forgotten? A verdict against pictures never trained on."""
 
 import streamlit as st
 
@@ -9,14 +9,15 @@ from dashboard.components.numbers import numbers_table
 from dashboard.components.page import errors_as_sentences, heading, is_dark
 from dashboard.components.tables import items_table
 from dashboard.components.uploads import MyPictures, my_pictures, plain
-from dashboard.services import compare_items, controls_for, pair_data
+from dashboard.components.verdict_audit import audit_section, earlier_audits
+from dashboard.components.verdict_controls import Controls, pick_controls
+from dashboard.services import compare_items, pair_data
 from muc_core.comparison import Comparison
 
 
-def show_result(pair: Pair, pictures: MyPictures) -> None:
-    """What became of the pictures between the two encoders."""
-    controls = controls_for(pictures.dataset, pair_data(pair.before, pair.after))
-    comparison = compare_items(pair.before, pair.after, pictures.dataset, controls)
+def show_similarities(pair: Pair, pictures: MyPictures, controls: Controls) -> None:
+    """How similar each picture is to its caption or copies in both encoders: for any number of pictures."""
+    comparison = compare_items(pair.before, pair.after, pictures.dataset, controls.dataset)
     st.subheader(_headline(comparison), anchor=False)
     for warning in comparison.warnings:
         st.info(plain(warning), icon=":material/info:")
@@ -88,12 +89,18 @@ def _downloads(comparison: Comparison) -> None:
 
 heading(
     "Check my pictures",
-    "Upload pictures and see how similar each is to its caption before and after unlearning, beside pictures never "
-    "trained on.",
+    "Upload pictures and see whether the encoder after still knows them, beside pictures never trained on.",
 )
 with errors_as_sentences():
     pair = pick_pair()
     pictures = my_pictures()
-    if pictures is not None:
+    if pictures is None:
+        earlier_audits()
+    else:
+        data = pair_data(pair.before, pair.after)
+        controls = pick_controls(pictures, data)
         st.divider()
-        show_result(pair, pictures)
+        if not audit_section(pair, pictures, controls, data) or st.toggle(
+            "Show the similarities behind it", key="show similarities"
+        ):
+            show_similarities(pair, pictures, controls)

@@ -13,7 +13,10 @@ from dashboard.services import Files, demo_drawings, read_files, uploaded_thumbn
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.ingest import Ingest
 
-DEMO_COUNT = 3
+DEMO_COUNT, DEMO_ALL = 3, 150
+MANY = 6
+"""More pictures than this are captioned in a table that is folded up at first."""
+
 KINDS = ["png", "jpg", "jpeg", "webp", "zip"]
 
 _GENERATION = "my_uploader"
@@ -24,10 +27,19 @@ _TYPED = "my_captions"
 
 @dataclass(frozen=True)
 class MyPictures:
-    """Pictures with their captions as typed, and small data URLs of them, in order."""
+    """Pictures with their captions as typed, and small data URLs of them, in order.
+
+    `files` is what was uploaded, None for drawings of the demo.
+    """
 
     dataset: ImageTextDataset
     thumbnails: list[str]
+    files: Files | None = None
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What each picture is called, by id: its caption, else its file's name."""
+        return {item.id: item.text or item.id for item in self.dataset.items}
 
 
 def my_pictures() -> MyPictures | None:
@@ -40,20 +52,22 @@ def my_pictures() -> MyPictures | None:
         on_change=_keep_uploads,
         help="PNG, JPEG or WebP, or a zip of them; a captions.csv in the zip (columns file, caption) is read too.",
     )
-    note, button = st.columns([3, 1], vertical_alignment="center")
+    note, buttons = st.columns([2, 1], vertical_alignment="center")
     note.caption(
         ":material/lock: Your pictures stay in the memory of the machine that runs this page, for this session only. "
         "They are neither saved nor sent anywhere."
     )
     files: Files | None = st.session_state.get(_FILES)
-    demo = bool(st.session_state.get(_DEMO))
-    if files is None and not demo:
-        button.button("Try with three drawings of the demo", on_click=_take_demo, width="stretch")
+    count = int(st.session_state.get(_DEMO, 0))
+    if files is None and not count:
+        for demo, what in ((DEMO_ALL, f"all {DEMO_ALL} drawings"), (DEMO_COUNT, "three drawings")):
+            buttons.button(f"Try with {what} of the demo", on_click=_take_demo, args=(demo,), width="stretch")
         return None
-    button.button("Start anew", on_click=_clear, width="stretch", icon=":material/restart_alt:")
+    buttons.button("Start anew", on_click=_clear, width="stretch", icon=":material/restart_alt:")
     if files is None:
-        dataset, key = demo_drawings(DEMO_COUNT), "demo"
-        st.caption("Three of the drawings that the demo's artist withdrew, with their names as captions.")
+        dataset, key = demo_drawings(count), f"demo/{count}"
+        which = "All" if count == DEMO_ALL else "Three of the"
+        st.caption(f"{which} drawings that the demo's artist withdrew, with their names as captions.")
     else:
         guess = st.toggle("Guess captions from file names", value=True, key="guess_captions")
         ingest = read_files(files, guess_captions=guess)
@@ -62,8 +76,12 @@ def my_pictures() -> MyPictures | None:
             return None
         dataset, key = ingest.dataset, f"{files.digest}/{guess}"
     thumbnails = uploaded_thumbnails(key, _dataset=dataset)
-    captions = _edit_captions(dataset, thumbnails, key)
-    return MyPictures(with_captions(key, captions, _dataset=dataset), thumbnails)
+    if len(dataset) > MANY:
+        with st.expander(f"The {len(dataset):,} pictures and their captions", icon=":material/edit:"):
+            captions = _edit_captions(dataset, thumbnails, key)
+    else:
+        captions = _edit_captions(dataset, thumbnails, key)
+    return MyPictures(with_captions(key, captions, _dataset=dataset), thumbnails, files)
 
 
 def plain(text: str) -> str:
@@ -79,18 +97,18 @@ def _keep_uploads() -> None:
     uploaded = st.session_state[_uploader()]
     _forget_captions()
     st.session_state[_FILES] = Files.of((file.name, file.getvalue()) for file in uploaded) if uploaded else None
-    st.session_state[_DEMO] = False
+    st.session_state[_DEMO] = 0
 
 
-def _take_demo() -> None:
+def _take_demo(count: int) -> None:
     _forget_captions()
-    st.session_state[_DEMO] = True
+    st.session_state[_DEMO] = count
 
 
 def _clear() -> None:
     _forget_captions()
     st.session_state[_FILES] = None
-    st.session_state[_DEMO] = False
+    st.session_state[_DEMO] = 0
     # Only an uploader under another key is empty again: the browser remembers the files of this one.
     st.session_state[_GENERATION] = st.session_state.get(_GENERATION, 0) + 1
 
@@ -123,7 +141,7 @@ def _edit_captions(dataset: ImageTextDataset, thumbnails: list[str], key: str) -
         hide_index=True,
         disabled=["Picture", "File"],
         width="stretch",
-        height="auto" if len(dataset) <= 6 else 400,
+        height="auto" if len(dataset) <= MANY else 400,
         row_height=52,
         column_config={
             "Picture": st.column_config.ImageColumn("Picture", width=72),

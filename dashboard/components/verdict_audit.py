@@ -1,0 +1,220 @@
+"""Making an audit on the page: at once with a first look, or by a job; and showing what was found."""
+
+import time
+from collections.abc import Mapping
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.components.choices import Pair
+from dashboard.components.job_view import say
+from dashboard.components.page import errors_as_sentences
+from dashboard.components.uploads import MyPictures, plain
+from dashboard.components.verdict import sureness_panel, verdict_card
+from dashboard.components.verdict_cards import verdict_cards
+from dashboard.components.verdict_controls import Controls
+from dashboard.services import (
+    AuditPlan,
+    PairData,
+    audit_jobs,
+    cost_of_audit,
+    known_audit,
+    make_audit,
+    plan_audit,
+    saved_audits,
+    start_audit,
+    workspace,
+)
+from muc_core.audit.result import AuditResult
+from muc_core.errors import MucError
+from muc_core.jobs import Job, JobTable, cancel
+from muc_core.jobs.tasks.audit import read_audit
+from muc_core.reports import to_html
+
+REFRESH_S = 1.0
+FAULT = "audit fault"
+
+
+class _Bar:
+    """Progress of an audit on the page, a few times a second."""
+
+    def __init__(self) -> None:
+        self._bar = st.progress(0.0, text="Looking at the controls ...")
+        self._told = 0.0
+
+    def report(self, step: int, total: int, message: str, values: Mapping[str, float] | None = None) -> None:
+        if time.monotonic() - self._told > 0.2:
+            self._told = time.monotonic()
+            self._bar.progress(min(step / max(total, 1), 1.0), text=f"Auditing: {plain(message)} ...")
+
+
+def audit_section(pair: Pair, pictures: MyPictures, controls: Controls, data: PairData) -> bool:
+    """The verdict on the pictures, or why there is none. Whether there is one, or will be."""
+    try:
+        plan = plan_audit(pair.before, pair.after, pictures.dataset, controls.dataset)
+        result = known_audit(plan)
+    except MucError as refusal:
+        _no_verdict(refusal)
+        return False
+    if result is None and plan.long:
+        _offer_job(plan, pictures, controls, data)
+        return True
+    if result is None:
+        try:
+            result = _audit_now(plan)
+        except MucError as refusal:
+            _no_verdict(refusal)
+            return False
+    if plan.before is None:
+        st.info(
+            f"The vectors of {plain(pair.before)} and {plain(pair.after)} differ in length, so only the encoder after "
+            "is audited: whether there was anything to forget is not asked.",
+            icon=":material/info:",
+        )
+    thumbnails = dict(zip(pictures.dataset.ids, pictures.thumbnails, strict=True))
+    show_audit(result, pictures.names, thumbnails, title=f"{pair.before} → {pair.after}")
+    return True
+
+
+def _no_verdict(refusal: MucError) -> None:
+    sentence = str(refusal)
+    st.info(f"**No verdict.** {plain(sentence[:1].upper() + sentence[1:])}.", icon=":material/info:")
+
+
+def _audit_now(plan: AuditPlan) -> AuditResult:
+    """First a quick look, which stays on the page while the full audit is made."""
+    place = st.empty()
+    with place.container():
+        bar = _Bar()
+        first = make_audit(plan, bar, first_look=True)
+        verdict_card(first, key="first", first_look=True)
+        result = make_audit(plan, bar)
+    place.empty()
+    return result
+
+
+def show_audit(result: AuditResult, names: Mapping[str, str], thumbnails: Mapping[str, str], *, title: str) -> None:
+    """A result: verdict, how sure it is, a card for each picture, and downloads."""
+    verdict_card(result, key="full")
+    sureness_panel(result)
+    st.subheader("Picture by picture", anchor=False)
+    verdict_cards(result, names, thumbnails)
+    _downloads(result, names, title)
+
+
+def items_frame(result: AuditResult, names: Mapping[str, str]) -> pd.DataFrame:
+    """One row a picture, those of most concern first, exact numbers, named as in the result's JSON."""
+    return pd.DataFrame(
+        [
+            {"id": item.id, "name": names.get(item.id, item.id), **item.model_dump(exclude={"id"})}
+            for item in result.items
+        ]
+    )
+
+
+def _downloads(result: AuditResult, names: Mapping[str, str], title: str) -> None:
+    table = items_frame(result, names).to_csv(index=False)
+    page = to_html(result, title=f"Audit: {title}")
+    files = (
+        (
+            "Table (CSV)",
+            table,
+            "audit.csv",
+            "text/csv",
+            "A line for each picture.",
+        ),
+        ("Result (JSON)", result.model_dump_json(indent=1), "audit.json", "application/json", "Every number, exact."),
+        ("Report (HTML)", page, "audit.html", "text/html", "One page to show or print; it needs nothing else."),
+    )
+    with st.container(horizontal=True):
+        for label, content, name, kind, what in files:
+            st.download_button(
+                label, content, name, kind, icon=":material/download:", on_click="ignore", help=what, key=f"get {name}"
+            )
+
+
+def _offer_job(plan: AuditPlan, pictures: MyPictures, controls: Controls, data: PairData) -> None:
+    """What a long audit costs and keeps, and the button that starts it; its progress once it was pressed."""
+    job = next((job for job in audit_jobs() if job.settings.get("key") == plan.key), None)
+    if job is not None and job.active:
+        st.fragment(_follow, run_every=REFRESH_S)(job.id)
+        return
+    if job is not None and job.state in ("failed", "lost"):
+        st.error(f"The audit did not end: {plain(job.error or 'no reason is known')}", icon=":material/error:")
+    with st.container(border=True, key="long-audit"):
+        st.markdown("**This audit takes a while, so it runs in the background**, also when you close this page.")
+        for cost in cost_of_audit(plan):
+            st.markdown(plain(cost))
+        if pictures.files is not None:
+            st.caption(
+                ":material/lock: For this, your pictures are written to the disk of the machine that runs this page "
+                "until the audit ends. Small copies stay with the result, so that it can be shown."
+            )
+        st.button(
+            "Start the audit",
+            type="primary",
+            icon=":material/play_arrow:",
+            on_click=_start,
+            args=(plan, pictures, controls, data),
+        )
+        if fault := st.session_state.pop(FAULT, None):
+            st.error(plain(fault), icon=":material/error:")
+
+
+def _start(plan: AuditPlan, pictures: MyPictures, controls: Controls, data: PairData) -> None:
+    try:
+        start_audit(plan, pictures.files, controls.files, data.spec)
+    except MucError as fault:
+        st.session_state[FAULT] = f"Not started: {fault}"
+
+
+def _follow(job_id: str) -> None:
+    with errors_as_sentences():
+        job = JobTable(workspace()).job(job_id)
+        if not job.active:
+            st.rerun()
+        _show_progress(job)
+
+
+def _show_progress(job: Job) -> None:
+    st.progress(min(job.step / job.total, 1.0) if job.total else 0.0, text=plain(f"Auditing. {say(job)}"))
+    st.button(
+        "Cancel",
+        key=f"cancel audit {job.id}",
+        icon=":material/stop_circle:",
+        on_click=_stop,
+        args=(job.id,),
+        disabled=job.cancel_requested,
+    )
+
+
+def _stop(job_id: str) -> None:
+    cancel(workspace(), job_id)
+
+
+def earlier_audits() -> None:
+    """Audits that run in the background, and those that were kept: also what a closed tab asked for."""
+    for job in audit_jobs():
+        if job.active:
+            st.fragment(_follow, run_every=REFRESH_S)(job.id)
+    records = {record.manifest.id: record for record in saved_audits()}
+    if not records:
+        return
+    st.subheader("Earlier audits", anchor=False)
+    labels = {
+        key: f"{record.manifest.created[:10]} {record.manifest.created[11:16]} UTC · {record.manifest.title}"
+        for key, record in records.items()
+    }
+    chosen = st.selectbox(
+        "Earlier audits",
+        list(labels),
+        format_func=labels.__getitem__,
+        label_visibility="collapsed",
+        key="earlier audit",
+        index=None,
+        placeholder="Choose one to see what it found",
+    )
+    if chosen is None:
+        return
+    saved = read_audit(records[chosen])
+    show_audit(saved.result, saved.names, saved.thumbnails, title=records[chosen].manifest.title)

@@ -1,0 +1,177 @@
+"""A long audit as a job: what it finds is kept in the workspace, also when the page that asked for it was closed.
+
+Pictures that came from a browser reach the worker as one packed file, which it deletes when it ends. Of these pictures
+only small copies stay, beside the result that they explain.
+"""
+
+import base64
+import io
+import json
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from muc_core.audit.audit import AuditSettings
+from muc_core.audit.result import AuditResult
+from muc_core.auditing import VIEWS, audit_encoders
+from muc_core.data.dataset import ImageTextDataset
+from muc_core.data.ingest import ingest_files
+from muc_core.data.sets import load_dataset
+from muc_core.errors import MucError
+from muc_core.jobs.tasks import TASKS, Task
+from muc_core.progress import Progress
+from muc_core.workspace import AuditRecord, Workspace
+
+KIND = "audit"
+RESULT, PICTURES = "audit.json", "pictures.json"
+THUMBNAIL = 64
+_NAMES = "names.json"
+
+
+class PictureSet(BaseModel):
+    """Which pictures: some of a data set, or of a packed file.
+
+    Attributes:
+        source: a data set as `muc_core.data.sets.load_dataset` knows it, or the path of a file made by `pack`.
+        packed: whether it is the latter.
+        ids: of the pictures, in order.
+        captions: for each, None where there is none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    packed: bool
+    ids: tuple[str, ...] = Field(min_length=1)
+    captions: tuple[str | None, ...]
+
+    def open(self) -> ImageTextDataset:
+        """The pictures. Raises `MucError` when they are not there any more."""
+        found = unpack(Path(self.source)) if self.packed else load_dataset(self.source)
+        chosen = found.subset(self.ids)
+        items = [replace(item, text=text) for item, text in zip(chosen.items, self.captions, strict=True)]
+        return ImageTextDataset(chosen.name, items, chosen.source)
+
+
+class AuditJob(BaseModel):
+    """What to audit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    before: str | None = Field(description="name of the encoder before, if it is asked")
+    after: str = Field(description="name of the encoder after")
+    owner: PictureSet = Field(description="the owner's pictures")
+    controls: PictureSet = Field(description="what they are compared with")
+    key: str = Field(description="digest of everything that decides the result")
+    views: int = Field(default=VIEWS, ge=2, description="random views of each picture")
+    seed: int = Field(default=0, ge=0, description="of views and permutations")
+
+
+def pack(files: Iterable[tuple[str, bytes]], *, key: str) -> bytes:
+    """Uploaded files as one, for `PictureSet`; those of another key never share a file with these."""
+    buffer = io.BytesIO()
+    names = []
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for number, (name, content) in enumerate(files):
+            archive.writestr(f"{number:06}", content)
+            names.append(name)
+        archive.writestr(_NAMES, json.dumps({"key": key, "names": names}))
+    return buffer.getvalue()
+
+
+def unpack(path: Path) -> ImageTextDataset:
+    """The pictures of a file made by `pack`. Raises `MucError` when it is gone or damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = json.loads(archive.read(_NAMES))["names"]
+            files = [(name, archive.read(f"{number:06}")) for number, name in enumerate(names)]
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise MucError("the pictures of this audit are not there any more; upload them again and start anew") from error
+    dataset = ingest_files(files, name="your pictures").dataset
+    if dataset is None:
+        raise MucError("none of the pictures of this audit can be used; upload others")
+    return dataset
+
+
+@dataclass(frozen=True)
+class SavedAudit:
+    """An audit that a job kept.
+
+    Attributes:
+        record: where it is.
+        result: what was found.
+        names: captions or file names of the owner's pictures by id.
+        thumbnails: small pictures as data URLs by id.
+    """
+
+    record: AuditRecord
+    result: AuditResult
+    names: dict[str, str]
+    thumbnails: dict[str, str]
+
+
+def saved_audits(workspace: Workspace) -> list[AuditRecord]:
+    """Audits that jobs of this kind kept, newest first."""
+    return [record for record in workspace.audits() if record.manifest.settings.get("kind") == KIND]
+
+
+def read_audit(record: AuditRecord) -> SavedAudit:
+    """A kept audit. Raises `MucError` when it is damaged."""
+    try:
+        result = AuditResult.model_validate_json(record.read(RESULT))
+        pictures = json.loads(record.read(PICTURES))
+        return SavedAudit(record, result, pictures["names"], pictures["thumbnails"])
+    except (ValidationError, ValueError, KeyError) as error:
+        raise MucError(f"the audit {record.manifest.id} was written by another version; make it again") from error
+
+
+def run(settings: AuditJob, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
+    """Audit and keep the result. Returns `{"audit": id, "verdict": verdict}`; see `read_audit`."""
+    try:
+        owner, controls = settings.owner.open(), settings.controls.open()
+        names = [name for name in (settings.before, settings.after) if name is not None]
+        loaded = {name: workspace.load(name) for name in names}
+        result = audit_encoders(
+            loaded[settings.after],
+            owner,
+            controls,
+            before=None if settings.before is None else loaded[settings.before],
+            views=settings.views,
+            settings=AuditSettings(seed=settings.seed),
+            progress=progress,
+        )
+        called = {item.id: item.text or item.id for item in owner.items}
+        pictures = {"names": called, "thumbnails": dict(zip(owner.ids, _thumbnails(owner), strict=True))}
+        record = workspace.save_audit(
+            title=f"{len(owner):,} pictures: {' → '.join(names)}",
+            before=settings.before or settings.after,
+            after=settings.after,
+            settings={"kind": KIND, "key": settings.key, "views": settings.views, "seed": settings.seed},
+            digests={
+                **{f"encoder {name}": workspace.encoder(name).manifest.content_digest for name in names},
+                "owner": owner.digest(),
+                "controls": controls.digest(),
+            },
+            files={RESULT: result.model_dump_json(indent=1).encode(), PICTURES: json.dumps(pictures).encode()},
+        )
+        return {"audit": record.manifest.id, "verdict": result.verdict}
+    finally:
+        for part in (settings.owner, settings.controls):
+            if part.packed:
+                Path(part.source).unlink(missing_ok=True)
+
+
+def _thumbnails(dataset: ImageTextDataset) -> Sequence[str]:
+    urls = []
+    for pixels in dataset.images(THUMBNAIL).permute(0, 2, 3, 1).contiguous().numpy():
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, format="WEBP", quality=80)
+        urls.append("data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode())
+    return urls
+
+
+TASKS.register(KIND, Task(KIND, AuditJob, run))

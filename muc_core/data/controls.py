@@ -95,7 +95,7 @@ def matched_controls(owner: ImageTextDataset, pool: ImageTextDataset, *, most: i
             f"the set {pool.name!r} has no picture that is not one of the owner's; give others that were never trained "
             "on"
         )
-    spread = np.maximum(theirs.std(axis=0), 1e-9)
+    spread = np.maximum(theirs.std(axis=0), 1 / 255)  # not zero, where the whole pool is alike
     models = generator.permutation(len(owner))[:MODELS]
     distance = _distances(mine[models] / spread, theirs / spread)
     distance += OTHER_CLASS * _other_class(

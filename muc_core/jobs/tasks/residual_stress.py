@@ -4,7 +4,7 @@ For those who hold the weights. The encoder after is compared with the encoder b
 Retrain: rounded to int8, along the straight line to the encoder before, under classifiers on its features, and after
 relearning half of the forgotten pictures, when the other half is looked at. See `muc_core.evaluation.stress`.
 
-    stress/KEY.json  what was found; KEY is made of the weights, the items and the settings
+    stress/KEY.json  what was found; KEY is made of the encoders, the items and the settings
 """
 
 import hashlib
@@ -297,7 +297,8 @@ def _seen(items: ImageTextDataset, dataset: ImageTextDataset, trained: Sequence[
 def _key(subjects: _Subjects, material: _Material, settings: ResidualStressSettings) -> str:
     content = {
         "format": _FORMAT,
-        "encoders": {role: manifest.content_digest for role, manifest in subjects.manifests.items()},
+        # by name too, because the result calls the encoders by their names
+        "encoders": {role: [m.name, m.content_digest] for role, m in subjects.manifests.items()},
         "items": [part.digest() for part in (material.owner, material.controls, material.retain)],
         "settings": settings.model_dump(
             mode="json", exclude={"before", "after", "retrained", "forget", "controls", "data"}

@@ -64,7 +64,7 @@ def stress(
     Example: `muc stress --before demo-clip --after demo-clip-ac --retrained demo-clip-retrain --forget owner:artist`
     """
     from muc_core.data.sets import absolute_spec
-    from muc_core.jobs.tasks.residual_stress import ResidualStressSettings
+    from muc_core.jobs.stress_plan import ResidualStressSettings
     from muc_core.jobs.tasks.residual_stress import stress as stress_encoder
     from muc_core.workspace import Workspace
 

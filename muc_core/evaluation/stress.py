@@ -129,6 +129,7 @@ class ResidualStress(_Result):
     Attributes:
         encoders: names by role.
         digests: of what decides their vectors, by role.
+        forget, controls: what the forgotten pictures and the controls are called.
         mode: how items were looked at.
         verdict: the strongest of the tests'.
         warnings: what limits the result.
@@ -136,6 +137,8 @@ class ResidualStress(_Result):
 
     encoders: dict[Role, str]
     digests: dict[Role, str]
+    forget: str
+    controls: str
     mode: Mode
     n_items: int
     n_controls: int

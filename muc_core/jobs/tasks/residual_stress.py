@@ -7,32 +7,25 @@ relearning half of the forgotten pictures, when the other half is looked at. See
     stress/KEY.json  what was found; KEY is made of the encoders, the items and the settings
 """
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import JsonValue, ValidationError
 from torch import nn
 
-import muc_core.encoders.load  # noqa: F401  (registers the families)
 from muc_core.audit.adjustment import adjust
-from muc_core.audit.audit import FEWEST_CONTROLS, FEWEST_ITEMS
 from muc_core.audit.summary import summarise as summarise_alignment
 from muc_core.audit.vectors import ImageTextVectors, Vectors, ViewVectors, check_vectors
 from muc_core.data.augment import AugmentSettings
 from muc_core.data.dataset import ImageTextDataset
-from muc_core.data.sets import load_dataset, resolve_items
-from muc_core.data.splits import DataSplit, set_apart
 from muc_core.encoders.base import Encoder
-from muc_core.encoders.checkpoint import load_weights
 from muc_core.encoders.embed import embed_images, embed_texts, embed_views
-from muc_core.encoders.family import FAMILIES, Family, fit_weights
-from muc_core.encoders.manifest import EncoderManifest
+from muc_core.encoders.family import fit_weights
 from muc_core.errors import MucError
 from muc_core.evaluation.separation import linear_separation, neighbour_separation
 from muc_core.evaluation.standing import Reading, Standing, over_halves, shift, summarise
@@ -54,6 +47,8 @@ from muc_core.evaluation.stress import (
 )
 from muc_core.evaluation.weights import Weights, int8_weights, straight_line
 from muc_core.jobs.relearning import Recipe, mixed_in, relearn
+from muc_core.jobs.stages import Renamed, Stages
+from muc_core.jobs.stress_plan import PIXELS, VIEWS, ResidualStressSettings, StressPlan, plan_stress
 from muc_core.jobs.tasks import TASKS, Task
 from muc_core.progress import SILENT, Progress
 from muc_core.stats.ranks import Float64
@@ -62,41 +57,10 @@ from muc_core.workspace import Workspace
 from muc_core.workspace.files import write_file, writing
 
 KIND = "residual_stress"
-VIEWS = 8
-"""Views of each picture where views are compared with one another, as in the audit."""
-
-PIXELS = 32
-"""Side at which pictures are compared."""
-
 TRAINING_WEIGHT = 10
 """A relearning counts as many looks at all pictures."""
 
 Positions: TypeAlias = npt.NDArray[np.intp]
-
-_FORMAT = 1
-
-
-class ResidualStressSettings(BaseModel):
-    """What to stress and how hard; the settings of relearning suit the demo's encoders."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    before: str = Field(description="name of the encoder before unlearning")
-    after: str = Field(description="name of the encoder after unlearning")
-    retrained: str | None = Field(default=None, description="name of an encoder trained without the forgotten pictures")
-    forget: str = Field(default="forget", description="the forgotten pictures: a set such as owner:artist, or a path")
-    controls: str = Field(default="held-out", description="pictures that none of the encoders was trained on")
-    data: str | None = Field(default=None, description="what an encoder from elsewhere was trained on")
-    steps: int = Field(default=40, ge=1, le=10_000, description="of each relearning")
-    every: int = Field(default=10, ge=1, le=10_000, description="steps between two looks at the untouched half")
-    pass_steps: int = Field(
-        default=5, ge=1, le=10_000, description="steps in which each picture to relearn is seen once, among others"
-    )
-    splits: int = Field(default=2, ge=1, le=50, description="of the pictures into halves; each half is relearned once")
-    batch_size: int = Field(default=64, ge=2, le=65_536, description="pictures in a step of relearning")
-    learning_rate: float = Field(default=1e-3, gt=0, le=10, description="of relearning, with AdamW")
-    points: int = Field(default=5, ge=3, le=101, description="on the straight line, both ends among them")
-    seed: int = Field(default=0, ge=0, lt=2**32, description="of the halves, the trainings, the views and the tests")
 
 
 def stress(
@@ -113,16 +77,15 @@ def stress(
             without captions where the encoder learns from them, controls that were trained on.
         Cancelled: from `progress`.
     """
-    subjects = _subjects(workspace, settings)
-    material = _material(subjects, settings)
-    for name in subjects.names.values():
+    plan = plan_stress(workspace, settings)
+    for name in plan.subjects.names.values():
         workspace.load(name)  # refuses weights that are not those saved
-    key = _key(subjects, material, settings)
+    key = plan.key
     found = read_stress(workspace, key)
     if found is not None:
         progress.report(1, 1, "these tests were made already")
         return key, found
-    found = _Stress(subjects, material, settings, progress).run()
+    found = _Stress(plan, progress).run()
     path = workspace.home / "stress" / f"{key}.json"
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,8 +95,7 @@ def stress(
 
 def find_stress(workspace: Workspace, settings: ResidualStressSettings) -> ResidualStress | None:
     """What was found with these settings; None when it has not been looked for. Raises as `stress`."""
-    subjects = _subjects(workspace, settings)
-    return read_stress(workspace, _key(subjects, _material(subjects, settings), settings))
+    return read_stress(workspace, plan_stress(workspace, settings).key)
 
 
 def read_stress(workspace: Workspace, key: str) -> ResidualStress | None:
@@ -144,167 +106,28 @@ def read_stress(workspace: Workspace, key: str) -> ResidualStress | None:
         return None
 
 
+@dataclass(frozen=True)
+class SavedStress:
+    """A result that was kept, its key, and when it was found (UTC)."""
+
+    key: str
+    made: datetime
+    result: ResidualStress
+
+
+def saved_stresses(workspace: Workspace) -> list[SavedStress]:
+    """All results that were kept, newest first; what another version wrote is left out."""
+    found = []
+    for path in (workspace.home / "stress").glob("[!.]*.json"):
+        if (result := read_stress(workspace, path.stem)) is not None:
+            found.append(SavedStress(path.stem, datetime.fromtimestamp(path.stat().st_mtime, UTC), result))
+    return sorted(found, key=lambda one: one.made, reverse=True)
+
+
 def run(settings: ResidualStressSettings, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
     """Stress an encoder. Returns `{"stress": key, "verdict": verdict}`; see `read_stress`."""
     key, found = stress(workspace, settings, progress=progress)
     return {"stress": key, "verdict": found.verdict}
-
-
-@dataclass(frozen=True, eq=False)
-class _Subjects:
-    """The encoders by role, all of one family and architecture."""
-
-    manifests: dict[Role, EncoderManifest]
-    weights: dict[Role, Weights]
-
-    @property
-    def family(self) -> Family:
-        return FAMILIES.get(self.manifests["after"].family)
-
-    @property
-    def names(self) -> dict[Role, str]:
-        return {role: manifest.name for role, manifest in self.manifests.items()}
-
-    def encoder(self, role: Role, weights: Weights | None = None) -> Encoder:
-        """The encoder of a role, or one like it with other weights."""
-        return self.family.encoder(self.weights[role] if weights is None else weights, self.manifests[role])
-
-
-def _subjects(workspace: Workspace, settings: ResidualStressSettings) -> _Subjects:
-    named: dict[Role, str | None] = {
-        "before": settings.before,
-        "after": settings.after,
-        "retrained": settings.retrained,
-    }
-    records = {role: workspace.encoder(name) for role, name in named.items() if name is not None}
-    for record in records.values():
-        manifest = record.manifest
-        if manifest.family not in FAMILIES.names():
-            raise MucError(
-                f"{manifest.name!r} is opened as {manifest.family}, which answers questions but whose weights cannot "
-                f"be changed or trained here; residual stress needs encoders of {', '.join(FAMILIES.names())}"
-            )
-    kinds = {role: (record.manifest.family, record.manifest.architecture) for role, record in records.items()}
-    for role, kind in kinds.items():
-        if kind != kinds["after"]:
-            raise MucError(
-                f"{named[role]!r} is a {' '.join(kind)} and {settings.after!r} a {' '.join(kinds['after'])}; residual "
-                "stress compares encoders of one architecture"
-            )
-    return _Subjects(
-        {role: record.manifest for role, record in records.items()},
-        # what only training needs, such as a momentum encoder, is there in some and not in others
-        {
-            role: FAMILIES.get(record.manifest.family).finished(load_weights(record.weights))
-            for role, record in records.items()
-        },
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Material:
-    """Pictures that were forgotten, controls, and retained pictures to mix in when relearning."""
-
-    owner: ImageTextDataset
-    controls: ImageTextDataset
-    retain: ImageTextDataset
-    mode: Mode
-
-
-def _material(subjects: _Subjects, settings: ResidualStressSettings) -> _Material:
-    manifests = subjects.manifests
-    reference = manifests["after"].data or manifests["before"].data
-    if reference is None and settings.data is None:
-        raise MucError(
-            f"it is not known what {settings.after!r} was trained on, and relearning mixes some of it in; name its "
-            "training data (--data)"
-        )
-    dataset = load_dataset(settings.data or (reference.spec if reference else ""))
-    split = reference.split if reference is not None and dataset.digest() == reference.digest else None
-    if reference is not None and split is None:
-        raise MucError(
-            f"the data are not those that {settings.after!r} was trained on ({reference.spec!r}); restore them"
-        )
-    owner = resolve_items(settings.forget, dataset=dataset, split=split)
-    controls = resolve_items(settings.controls, dataset=dataset, split=split)
-    _check_counts(owner, controls)
-    _check_never_seen(owner, controls, dataset, split, manifests)
-    trained = split.retain if split else sorted(set(dataset.ids) - set_apart(dataset.ids))
-    taken = {*owner.ids, *controls.ids}
-    left = [item_id for item_id in trained if item_id not in taken]
-    if not left:
-        raise MucError("the training data hold no other pictures to mix into relearning; name data that do (--data)")
-    retain = dataset.subset(left)
-    with_text = subjects.family.has_text
-    if with_text:
-        for part in (owner, controls):
-            if silent := next((item.id for item in part.items if not item.text), None):
-                raise MucError(
-                    f"{silent!r} has no caption, and {subjects.family.name} is relearned from captions; give every "
-                    "picture one"
-                )
-    return _Material(owner, controls, retain, "image-text" if with_text else "two-view")
-
-
-def _check_counts(owner: ImageTextDataset, controls: ImageTextDataset) -> None:
-    if len(owner) < 2 * FEWEST_ITEMS:
-        raise MucError(
-            f"there are {len(owner)} forgotten pictures; at least {2 * FEWEST_ITEMS} are needed, because half of them "
-            "are relearned and the other half looked at"
-        )
-    if len(controls) < FEWEST_CONTROLS:
-        raise MucError(
-            f"there are {len(controls)} controls; at least {FEWEST_CONTROLS} are needed to say how never-seen pictures "
-            "spread"
-        )
-
-
-def _check_never_seen(
-    owner: ImageTextDataset,
-    controls: ImageTextDataset,
-    dataset: ImageTextDataset,
-    split: DataSplit | None,
-    manifests: Mapping[Role, EncoderManifest],
-) -> None:
-    """Controls must be new to all encoders, and the forgotten pictures to Retrain."""
-    if both := sorted(set(owner.ids) & set(controls.ids)):
-        raise MucError(f"{both[0]!r} is both forgotten and a control; take it out of the controls")
-    if split is not None and (wrong := _seen(controls, dataset, split.train)):
-        raise MucError(f"the control {wrong[0]!r} was trained on; choose controls that were not, such as held-out")
-    retrained = manifests.get("retrained")
-    if split is None or retrained is None or retrained.data is None:
-        return
-    # the split of an unlearned encoder still names what it left out
-    theirs = retrained.data.split
-    if wrong := _seen(owner, dataset, theirs.retain if retrained.method == "retrain" else theirs.train):
-        raise MucError(
-            f"{retrained.name!r} was trained on {wrong[0]!r} (on {len(wrong)} of the forgotten pictures), so it is no "
-            "Retrain for them; name one that never saw them, or none"
-        )
-
-
-def _seen(items: ImageTextDataset, dataset: ImageTextDataset, trained: Sequence[str]) -> list[str]:
-    """Ids of items that are the pictures of that id in the data; uploads may bear the same names."""
-    known = set(trained)
-    common = [item_id for item_id in items.ids if item_id in known]
-    if not common:
-        return []
-    ours, theirs = items.subset(common).images(PIXELS), dataset.subset(common).images(PIXELS)
-    same = (ours == theirs).flatten(1).all(dim=1).tolist()
-    return [item_id for item_id, is_same in zip(common, same, strict=True) if is_same]
-
-
-def _key(subjects: _Subjects, material: _Material, settings: ResidualStressSettings) -> str:
-    content = {
-        "format": _FORMAT,
-        # by name too, because the result calls the encoders by their names
-        "encoders": {role: [m.name, m.content_digest] for role, m in subjects.manifests.items()},
-        "items": [part.digest() for part in (material.owner, material.controls, material.retain)],
-        "settings": settings.model_dump(
-            mode="json", exclude={"before", "after", "retrained", "forget", "controls", "data"}
-        ),
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
 class _Alike(MucError):
@@ -388,17 +211,13 @@ class _Relearned:
 class _Stress:
     """All tests on one set of encoders."""
 
-    def __init__(
-        self, subjects: _Subjects, material: _Material, settings: ResidualStressSettings, progress: Progress
-    ) -> None:
-        self._subjects = subjects
-        self._material = material
-        self._settings = settings
+    def __init__(self, plan: StressPlan, progress: Progress) -> None:
+        self._subjects = plan.subjects
+        self._material = plan.material
+        self._settings = plan.settings
+        self._compared = plan.compared
         self._warnings: list[str] = []
-        self._compared: list[Role] = [role for role in ("after", "retrained") if role in subjects.manifests]
-        looks = 3 * len(subjects.manifests) + len(self._compared) * (settings.points - 2)
-        trainings = len(self._compared) * 2 * settings.splits
-        self._stages = _Stages(progress, looks + TRAINING_WEIGHT * trainings)
+        self._stages = Stages(progress, plan.looks + TRAINING_WEIGHT * plan.trainings)
 
     def run(self) -> ResidualStress:
         names = self._subjects.names
@@ -417,6 +236,8 @@ class _Stress:
         return ResidualStress(
             encoders=names,
             digests={role: manifest.content_digest for role, manifest in manifests.items()},
+            forget=self._settings.forget,
+            controls=self._settings.controls,
             mode=self._material.mode,
             n_items=len(self._material.owner),
             n_controls=len(self._material.controls),
@@ -541,7 +362,7 @@ class _Stress:
                 retain=half.retain,
                 recipe=self._recipe(),
                 seed=half.seed,
-                progress=_Renamed(progress, f"relearning half {number} of {len(halves)} with {name}"),
+                progress=Renamed(progress, f"relearning half {number} of {len(halves)} with {name}"),
             ):
                 looks[-1].append((step, self._look(role, weights, untouched)))
         return _Relearned(halves, looks)
@@ -589,42 +410,6 @@ def _without(retain: ImageTextDataset, owner: ImageTextDataset) -> ImageTextData
         if pixels.tobytes() not in hers
     ]
     return retain.subset(others)
-
-
-class _Stages:
-    """Progress over pieces of work of different weight, told as one."""
-
-    def __init__(self, whole: Progress, total: int) -> None:
-        self._whole = whole
-        self._total = total
-        self._begun = 0
-
-    def next(self, weight: int) -> Progress:
-        self._begun += weight
-        return _Stage(self._whole, self._begun - weight, weight, self._total)
-
-
-@dataclass(frozen=True)
-class _Stage:
-    whole: Progress
-    start: int
-    weight: int
-    total: int
-
-    def report(self, step: int, total: int, message: str, values: Mapping[str, float] | None = None) -> None:
-        share = min(step / max(total, 1), 1.0)
-        self.whole.report(round(100 * (self.start + self.weight * share)), 100 * self.total, message, values)
-
-
-@dataclass(frozen=True)
-class _Renamed:
-    """Progress of a training under another message."""
-
-    inner: Progress
-    message: str
-
-    def report(self, step: int, total: int, message: str, values: Mapping[str, float] | None = None) -> None:
-        self.inner.report(step, total, self.message)
 
 
 TASKS.register(KIND, Task(KIND, ResidualStressSettings, run))

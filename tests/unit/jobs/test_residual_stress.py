@@ -1,5 +1,6 @@
 """Residual stress as a job: what it finds with tiny encoders of every family, what it keeps, and what it refuses."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +15,12 @@ from muc_core.encoders.family import FAMILIES
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.errors import Cancelled, MucError
 from muc_core.evaluation.stress import ResidualStress
+from muc_core.jobs.stress_plan import ResidualStressSettings, plan_stress
 from muc_core.jobs.tasks.residual_stress import (
-    ResidualStressSettings,
     find_stress,
     read_stress,
     run,
+    saved_stresses,
     stress,
 )
 from muc_core.jobs.tasks.train import TrainJob
@@ -135,6 +137,31 @@ def test_what_was_found_is_not_looked_for_again(home: Workspace) -> None:
     assert stress(home, settings(), progress=reports) == (key, found)
     assert reports.steps == [(1, 1)]
     assert find_stress(home, settings()) == found
+
+
+def test_what_was_kept_is_listed_newest_first_and_damaged_files_are_left_out(home: Workspace) -> None:
+    key, found = stress(home, settings())
+    folder = home.home / "stress"
+    (folder / "another-version.json").write_text('{"encoders": {}}')
+    (folder / ".tmp-1.json").write_text((folder / f"{key}.json").read_text())
+    os.utime(folder / f"{key}.json", (4e9, 4e9))
+    kept = saved_stresses(home)
+    assert (kept[0].key, kept[0].result) == (key, found)
+    assert (kept[0].result.forget, kept[0].result.controls) == ("owner:ann", "held-out")
+    assert {"another-version", ".tmp-1"}.isdisjoint(one.key for one in kept)
+    assert kept == sorted(kept, key=lambda one: one.made, reverse=True)
+
+
+def test_the_cost_counts_every_look_and_every_step(home: Workspace) -> None:
+    """By hand: 3 encoders looked at as they are, in 8 bits and by features; one point on each of two lines; two halves
+    for each of two encoders, looked at after 0, 2 and 4 steps."""
+    cost = plan_stress(home, settings("clip")).cost
+    assert (cost.trainings, cost.steps, cost.views) == (4, 4, 1)
+    assert cost.looked == (3 * 3 + 2) * (12 + 24) + 4 * 3 * (6 + 24)
+    assert cost.trained == 4 * 4 * 16
+    alone = plan_stress(home, settings("simclr", retrained=None)).cost
+    assert (alone.trainings, alone.looked) == (2, 8 * ((3 * 2 + 1) * 36 + 2 * 3 * 30))
+    assert alone.seconds(0.5) == 0.5 * (alone.looked + 6 * alone.trained)
 
 
 def test_other_settings_and_other_encoders_are_looked_at_anew(home: Workspace) -> None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scipy.linalg import orthogonal_procrustes
 
 from muc_core.audit.result import Check
+from muc_core.stats.cka import linear_cka
 from muc_core.stats.ranks import Float64
 
 UNCHANGED = "The same encoder"
@@ -85,14 +86,6 @@ def _left_of_a_random_change(vectors: Float64, moved: Float64) -> float:
     gone = np.cos(angle) * vectors + np.sin(angle) * step
     rotation, _ = orthogonal_procrustes(vectors, gone)
     return float(np.median(np.linalg.norm(vectors @ rotation - gone, axis=1)))
-
-
-def linear_cka(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
-    """||Y'X||^2 / (||X'X|| ||Y'Y||) of column-centred vectors `[m, d]`; 0 when all vectors of one are equal."""
-    x, y = (np.asarray(values, dtype=np.float64) for values in (first, second))
-    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
-    scale = float(np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y))
-    return float(np.linalg.norm(y.T @ x) ** 2) / scale if scale > 0 else 0.0
 
 
 def compare_encoders(towers: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]]) -> tuple[Check, ...]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from muc_core.data.augment import Augmentation, AugmentSettings
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.encoders.base import Encoder
+from muc_core.encoders.device import compute_device
 from muc_core.encoders.remote.faults import RejectedPictures
 from muc_core.errors import MissingTextTower, MucError
 from muc_core.progress import SILENT, Progress
@@ -66,7 +67,8 @@ def embed_views(
 
     def encode(rows: range) -> Tensor:
         pictures = dataset.images(encoder.image_size, rows, encoder.interpolation)
-        return encoder.encode_images((augmentation(pictures, generator) * 255).round().to(torch.uint8))
+        views = augmentation(pictures.to(compute_device()), generator)
+        return encoder.encode_images((views * 255).round().to(torch.uint8).cpu())
 
     rounds = [
         _embed(dataset.ids, encode, batch_size, progress, f"view {number + 1} of {views} through {encoder.name}")

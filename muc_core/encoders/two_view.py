@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from muc_core.data.augment import AugmentSettings
 from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.backbones import build_backbone
+from muc_core.encoders.device import compute_device
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.errors import MissingTextTower, MucError
 
@@ -94,7 +95,8 @@ class TwoViewEncoder:
         self.digest = manifest.content_digest
         self.preprocessing = manifest.preprocessing or model.preprocessing
         layers = [model.backbone] if manifest.output == "features" else [model.backbone, model.projection_head]
-        self._layers = nn.Sequential(*layers).eval()
+        self._device = compute_device()
+        self._layers = nn.Sequential(*layers).eval().to(self._device)
         size = self.image_size
         self.dimension = self.encode_images(torch.zeros(1, 3, size, size, dtype=torch.uint8)).shape[1]
 
@@ -108,8 +110,8 @@ class TwoViewEncoder:
 
     @torch.inference_mode()
     def encode_images(self, images: Tensor) -> Tensor:
-        vectors: Tensor = self._layers(self.preprocessing.apply(images))
-        return vectors.float()
+        vectors: Tensor = self._layers(self.preprocessing.apply(images.to(self._device)))
+        return vectors.float().cpu()
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         raise MissingTextTower(f"the encoder {self.name!r} has no text tower; {self.family} learns from pictures alone")

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 import muc_core.encoders.tiny_resnet  # noqa: F401  (registers the image tower with timm)
 from muc_core.data.augment import AugmentSettings
 from muc_core.data.interpolation import Interpolation
+from muc_core.encoders.device import compute_device
 from muc_core.encoders.family import Batch, fit_weights
 from muc_core.encoders.loaders import register_family
 from muc_core.encoders.manifest import EncoderManifest
@@ -93,7 +94,8 @@ class ClipEncoder:
         self.digest = manifest.content_digest
         self.preprocessing = manifest.preprocessing or preprocessing_of(model)
         self.dimension = int(_config(manifest.architecture)["embed_dim"])
-        self._model = model.eval()
+        self._device = compute_device()
+        self._model = model.eval().to(self._device)
         self._architecture = manifest.architecture
 
     @property
@@ -106,13 +108,14 @@ class ClipEncoder:
 
     @torch.inference_mode()
     def encode_images(self, images: Tensor) -> Tensor:
-        vectors: Tensor = self._model.encode_image(self.preprocessing.apply(images))
-        return vectors.float()
+        vectors: Tensor = self._model.encode_image(self.preprocessing.apply(images.to(self._device)))
+        return vectors.float().cpu()
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        vectors: Tensor = self._model.encode_text(tokenizer_of(self._architecture)(list(texts)))
-        return vectors.float()
+        tokens = tokenizer_of(self._architecture)(list(texts))
+        vectors: Tensor = self._model.encode_text(tokens.to(self._device))
+        return vectors.float().cpu()
 
 
 def preprocessing_of(model: open_clip.CLIP) -> Preprocessing:

@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from muc_core.audit.geometry import ROTATED, UNCHANGED, align, compare_encoders, linear_cka, unit
+from muc_core.audit.geometry import ROTATED, UNCHANGED, align, compare_encoders, unit
+from muc_core.stats.cka import linear_cka
 
 Float64 = npt.NDArray[np.float64]
 

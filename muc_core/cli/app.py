@@ -12,6 +12,7 @@ from muc_core.cli.matrices import matrices
 from muc_core.cli.presets import presets
 from muc_core.cli.serve import serve_encoder
 from muc_core.cli.stress import stress
+from muc_core.cli.sweep import sweep
 from muc_core.cli.train import TrainCommand, train
 from muc_core.cli.unlearn import UnlearnCommand, unlearn
 
@@ -28,6 +29,7 @@ app.command(cls=UnlearnCommand)(unlearn)
 app.command()(audit)
 app.command()(matrices)
 app.command()(stress)
+app.command()(sweep)
 app.command()(serve_encoder)
 app.command()(presets)
 app.add_typer(encoders.app, name="encoders")

@@ -1,4 +1,4 @@
-"""Other weights from given ones: stored in 8 bits, or part of the way to another encoder. Plain tensors in and out."""
+"""Other weights from given ones: stored in 8 bits, or on the line to another encoder. Plain tensors in and out."""
 
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -41,8 +41,7 @@ def straight_line(start: Weights, end: Weights, share: float) -> dict[str, Tenso
     """
     if not 0 <= share <= 1:
         raise ValueError(f"a share of the way lies in [0, 1], not {share}")
-    if {name: tensor.shape for name, tensor in start.items()} != {name: tensor.shape for name, tensor in end.items()}:
-        raise MucError("the two encoders have weights of different names or shapes; a straight line needs the same")
+    _check_shapes(start, end)
     first, last = full(start), full(end)
     return {
         name: torch.lerp(tensor, last[name], share)
@@ -50,6 +49,59 @@ def straight_line(start: Weights, end: Weights, share: float) -> dict[str, Tenso
         else (tensor if share < 0.5 else last[name])
         for name, tensor in first.items()
     }
+
+
+STRONGEST = 1.5
+"""End of the strength dial: half as far again as the unlearned encoder."""
+
+_RUNNING_VARIANCE = "running_var"
+
+
+def at_strength(original: Weights, unlearned: Weights, strength: float) -> dict[str, Tensor]:
+    """The weights on the straight line from the original encoder through the unlearned one.
+
+    Strength 0 is the original, 1 the unlearned encoder, 0.5 half-way, and beyond 1 the same way goes on. Weights along
+    such a line are known to pass gradually from one behaviour to the other where both ends come from one another by
+    fine-tuning (arXiv 2203.05482, 2109.01903), and beyond its end (task arithmetic, arXiv 2212.04089).
+
+    Batch norm keeps statistics of what its layer sees, which no straight line gives: means go along the line, variances
+    along a geometric one, `v0 ^ (1 - s) * v1 ^ s`, which agrees with it to first order, is exact at both ends and stays
+    positive at every strength (on the straight line a variance that fell to a third would be negative at 1.5). A
+    variance of zero at an end, a channel that was never on, goes straight and stops at the nearer end.
+
+    Args:
+        original, unlearned: tensors by name; whole numbers, such as counts, are taken from the nearer end.
+        strength: in [0, STRONGEST].
+
+    Returns:
+        All tensors by the same names, floating-point ones as float32.
+
+    Raises:
+        MucError: a strength outside the dial, or two encoders with other names or shapes, which no line joins.
+    """
+    if not 0 <= strength <= STRONGEST:
+        raise MucError(f"a strength lies between 0 and {STRONGEST:g}, not at {strength:g}")
+    _check_shapes(original, unlearned)
+    first, last = full(original), full(unlearned)
+    return {name: _moved(name, tensor, last[name], strength) for name, tensor in first.items()}
+
+
+def _moved(name: str, start: Tensor, end: Tensor, strength: float) -> Tensor:
+    if not start.is_floating_point():
+        return start if strength < 0.5 else end
+    if strength in (0.0, 1.0):  # exact, where the arithmetic would leave a last bit
+        return end if strength else start
+    straight = torch.lerp(start, end, strength)
+    if name.rpartition(".")[2] != _RUNNING_VARIANCE:
+        return straight
+    positive = (start > 0) & (end > 0)
+    ratio = torch.where(positive, end / start, 1.0)
+    return torch.where(positive, start * ratio**strength, torch.lerp(start, end, min(strength, 1.0)))
+
+
+def _check_shapes(start: Weights, end: Weights) -> None:
+    if {name: tensor.shape for name, tensor in start.items()} != {name: tensor.shape for name, tensor in end.items()}:
+        raise MucError("the two encoders have weights of different names or shapes; a straight line needs the same")
 
 
 def _is_matrix(tensor: Tensor) -> bool:

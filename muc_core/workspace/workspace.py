@@ -4,6 +4,7 @@
     runs/ID/        manifest.json, history.jsonl, checkpoints/STEP.safetensors
     audits/ID/      manifest.json and the files of the audit
     maps/KEY.npz    a cache, may be deleted
+    measurements/   figures of encoders and of strengths between them, a cache, may be deleted
     jobs/ID.log     what a job printed
     cache/          of compilers, may be deleted
     index.sqlite    index of the above and the table of jobs

@@ -36,6 +36,7 @@ COMMANDS = [
     ("presets",),
     ("serve-encoder",),
     ("stress",),
+    ("sweep",),
     ("encoders",),
     ("encoders", "list"),
     ("encoders", "show"),

@@ -1,6 +1,9 @@
 """Unlearning as a job: from an original encoder and a forget set to an unlearned encoder in the workspace."""
 
+from dataclasses import dataclass
+
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from torch import nn
 
 import muc_core.encoders.load
 import muc_core.unlearning.methods  # noqa: F401  (registers them; the former the families)
@@ -8,11 +11,12 @@ from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.sets import load_dataset, resolve_ids
 from muc_core.data.splits import make_split, training_subset
 from muc_core.encoders.checkpoint import load_weights
-from muc_core.encoders.family import FAMILIES, fit_weights
+from muc_core.encoders.family import FAMILIES, Family, fit_weights
 from muc_core.encoders.manifest import DataReference, EncoderManifest, explain
 from muc_core.errors import MucError
 from muc_core.jobs.tasks import TASKS, Task
 from muc_core.jobs.training import train_and_save
+from muc_core.jobs.tuning.course import Watch
 from muc_core.progress import Progress
 from muc_core.unlearning.engine import TrainingSet
 from muc_core.unlearning.method import METHODS, Method
@@ -38,6 +42,25 @@ class UnlearnJob(BaseModel):
         default=None, description="what an encoder from elsewhere was trained on; one from here knows its own"
     )
     seed: int = Field(default=0, ge=0, description="of order, views, partners and, for Retrain, initial weights")
+    audits: bool = Field(default=False, description="look at the forget set at every checkpoint: a quick audit")
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedRun:
+    """A run that can be started.
+
+    Attributes:
+        manifest: of the encoder to make.
+        family, model, method, data, settings, seeds: for `Trainer`.
+    """
+
+    manifest: EncoderManifest
+    family: Family
+    model: nn.Module
+    method: Method[TrainingSettings]
+    data: TrainingSet
+    settings: TrainingSettings
+    seeds: Seeds
 
 
 def method_settings(method: Method[TrainingSettings], given: dict[str, JsonValue]) -> TrainingSettings:
@@ -72,9 +95,8 @@ def _training_data(job: UnlearnJob, manifest: EncoderManifest) -> tuple[DataRefe
     return DataReference(spec=spec, digest=digest, split=split), dataset
 
 
-def run(job: UnlearnJob, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
-    """Unlearn and save. Returns `{"encoder": name, "run": id}`. Raises `MucError`, `Cancelled`."""
-    workspace.check_new_name(job.name)
+def prepare(job: UnlearnJob, workspace: Workspace) -> PreparedRun:
+    """Load what a run needs. Raises `MucError` when it cannot be made."""
     method = METHODS.get(job.method)
     settings = method_settings(method, job.settings)
     original = workspace.encoder(job.original)
@@ -97,29 +119,39 @@ def run(job: UnlearnJob, workspace: Workspace, progress: Progress) -> dict[str, 
         retain=training_subset(dataset, split, "retain") if method.uses != "forget" else None,
         forget=training_subset(dataset, split, "forget") if method.uses != "retain" else None,
     )
+    made = EncoderManifest(
+        name=job.name,
+        title=f"{job.original} after {method.title}",
+        family=manifest.family,
+        architecture=manifest.architecture,
+        method=method.name,
+        original=job.original,
+        preset=manifest.preset,
+        preprocessing=manifest.preprocessing,
+        output=manifest.output,
+        settings=settings.model_dump(mode="json"),
+        seeds={"run": job.seed, "split": split.seed, **seeds.model_dump()},
+        data=reference,
+    )
+    return PreparedRun(made, family, model, method, data, settings, seeds)
+
+
+def run(job: UnlearnJob, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
+    """Unlearn and save. Returns `{"encoder": name, "run": id}`. Raises `MucError`, `Cancelled`."""
+    workspace.check_new_name(job.name)
+    ready = prepare(job, workspace)
+    assert ready.manifest.data is not None  # a prepared run knows its data
     return train_and_save(
-        EncoderManifest(
-            name=job.name,
-            title=f"{job.original} after {method.title}",
-            family=manifest.family,
-            architecture=manifest.architecture,
-            method=method.name,
-            original=job.original,
-            preset=manifest.preset,
-            preprocessing=manifest.preprocessing,
-            output=manifest.output,
-            settings=settings.model_dump(mode="json"),
-            seeds={"run": job.seed, "split": split.seed, **seeds.model_dump()},
-            data=reference,
-        ),
+        ready.manifest,
         kind=KIND,
-        model=model,
-        method=method,
-        data=data,
-        settings=settings,
-        seeds=seeds,
+        model=ready.model,
+        method=ready.method,
+        data=ready.data,
+        settings=ready.settings,
+        seeds=ready.seeds,
         workspace=workspace,
         progress=progress,
+        watch=Watch(workspace, ready.manifest, ready.manifest.data) if job.audits else None,
     )
 
 

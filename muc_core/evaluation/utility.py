@@ -1,0 +1,41 @@
+"""What an encoder is still good for: figures of one set of pictures, none of them a test."""
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+from scipy.special import logsumexp
+
+Float64 = npt.NDArray[np.float64]
+
+
+class SetFigures(BaseModel):
+    """What an encoder makes of a set of pictures.
+
+    Attributes:
+        count: of pictures.
+        top1: share of pictures whose own partner (caption, or other views of itself) is the nearest in the set, in
+            [0, 1]; chance is 1 / count. High = useful; a collapsed encoder has none of it.
+        positive: mean similarity with the own partner, in [-1, 1].
+        uniformity: how evenly the pictures spread over the sphere, in [-8, 0]; low = evenly, 0 = all alike.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: int
+    top1: float
+    positive: float
+    uniformity: float
+
+
+def uniformity(directions: Float64) -> float:
+    """`log mean exp(-2 |x - y|^2)` over pairs of different unit vectors `[n, d]` (arXiv 2005.10242, equation 2).
+
+    Raises:
+        ValueError: fewer than two vectors.
+    """
+    n = len(directions)
+    if n < 2:
+        raise ValueError(f"uniformity is over pairs; {n} vectors make none")
+    similar = directions @ directions.T
+    first, second = np.triu_indices(n, 1)
+    return float(logsumexp(4 * (similar[first, second] - 1)) - np.log(len(first)))

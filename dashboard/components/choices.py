@@ -1,6 +1,6 @@
 """The pair of encoders under audit, chosen once and kept on every page."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -34,6 +34,8 @@ def keep_choices() -> None:
 def pick_pair() -> Pair:
     """Two select boxes, "Before" and "After", and what is odd about the pair.
 
+    The choice is in the page's address, so that a link shows the same pair; it is kept on every page.
+
     Raises:
         MucError: there is no encoder to choose from, or one of the pair cannot be loaded.
     """
@@ -44,6 +46,7 @@ def pick_pair() -> Pair:
             "`muc train` to train one on your own pictures, then reload this page."
         )
     names = list(records)
+    _follow_link(records)
     if st.session_state.get(BEFORE) not in records:
         st.session_state[BEFORE] = (
             _FIRST_BEFORE if _FIRST_BEFORE in records else _first_original(list(records.values()))
@@ -51,15 +54,44 @@ def pick_pair() -> Pair:
     if st.session_state.get(AFTER) not in records:
         st.session_state[AFTER] = _first_after(list(records.values()), st.session_state[BEFORE])
     left, right = st.columns(2)
-    before = left.selectbox("Before", names, key=BEFORE, help="The encoder as it was: it saw the forget set.")
-    after = right.selectbox(
-        "After", names, key=AFTER, help="The encoder after unlearning, or retrained without the set."
+    left.selectbox(
+        "Before",
+        names,
+        index=None,  # so that no choice is the default, which an address leaves out
+        required=True,
+        key=BEFORE,
+        bind="query-params",
+        help="The encoder as it was: it saw the forget set.",
     )
-    left.caption(_describe(records[before]))
-    right.caption(_describe(records[after]))
-    if before != after and (notes := pair_notes(before, after)):
+    right.selectbox(
+        "After",
+        names,
+        index=None,
+        required=True,
+        key=AFTER,
+        bind="query-params",
+        help="The encoder after unlearning, or retrained without the set.",
+    )
+    pair = Pair(st.session_state[BEFORE], st.session_state[AFTER])
+    left.caption(_describe(records[pair.before]))
+    right.caption(_describe(records[pair.after]))
+    if pair.before != pair.after and (notes := pair_notes(pair.before, pair.after)):
         st.caption("  \n".join(f":material/info: {plain(note)}" for note in notes))
-    return Pair(before, after)
+    return pair
+
+
+def _follow_link(known: Container[str]) -> None:
+    """Take the pair of the page's address. Another encoder in the place of a missing one must not go unnoticed."""
+    linked = {key: st.query_params[key] for key in (BEFORE, AFTER) if key in st.query_params}
+    for key, name in linked.items():
+        if name in known and key not in st.session_state:
+            st.session_state[key] = name
+    if missing := [name for name in linked.values() if name not in known]:
+        st.warning(
+            f"The link names {' and '.join(plain(name) for name in missing)}, which this workspace does not have. Add "
+            "it on the page Encoders, or choose another one here.",
+            icon=":material/link_off:",
+        )
 
 
 def _first_original(records: Sequence[EncoderRecord]) -> str:

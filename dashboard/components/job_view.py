@@ -59,14 +59,15 @@ def _list_jobs(active_before: Sequence[str]) -> None:
         return
     shown = [job for place, job in enumerate(jobs) if job.active or place < SHOWN_AT_ONCE]
     for job in shown:
-        _job(job)
+        job_card(job)
     earlier = [job for job in jobs if job not in shown]
     if earlier and st.toggle(f"Show {len(earlier)} earlier", key="show earlier jobs"):
         for job in earlier:
-            _job(job)
+            job_card(job)
 
 
-def _job(job: Job) -> None:
+def job_card(job: Job) -> None:
+    """One job: how it stands, what can be done with it, and its loss."""
     with st.container(border=True, key=f"job-{job.id}"):
         with st.container(horizontal=True, vertical_alignment="center"):
             badge = _BADGES[job.state]

@@ -7,6 +7,8 @@ from streamlit.testing.v1 import AppTest
 
 DASHBOARD = Path(__file__).parents[2] / "dashboard"
 PAGES = sorted(path.name for path in (DASHBOARD / "app_pages").glob("*.py") if path.name != "__init__.py")
+WITHOUT_ENCODERS = ("jobs.py", "settings.py")
+"""Pages that have something to show before there is any encoder."""
 
 
 def visit(app: AppTest, page: str) -> AppTest:
@@ -31,6 +33,9 @@ def test_a_page_runs_with_encoders(app: AppTest, page: str) -> None:
 def test_a_page_without_encoders_says_what_to_do(empty_app: AppTest, page: str) -> None:
     shown = visit(empty_app, page)
     assert [(error.message, error.stack_trace) for error in shown.exception] == []
+    if page in WITHOUT_ENCODERS:
+        assert [error.value for error in shown.error] == []
+        return
     said = [notice.value for kind in (shown.error, shown.warning, shown.info) for notice in kind]
     assert [text for text in said if "our fault" in text] == []
     assert [text for text in said if "encoder" in text and ("muc demo build" in text or "muc train" in text)], said

@@ -12,7 +12,7 @@ from muc_core.data.demo import demo_split
 
 
 def test_the_finding_has_the_means_of_whole_sets(app: AppTest) -> None:
-    shown = app.run()
+    shown = app.run().switch_page("app_pages/overview.py").run()
     found = changes("demo-clip", "demo-clip-ac")
     assert found.forget is not None
     assert found.held_out is not None
@@ -28,7 +28,7 @@ def test_the_finding_has_the_means_of_whole_sets(app: AppTest) -> None:
 
 
 def test_each_set_has_its_strip_in_its_hue(app: AppTest) -> None:
-    strips = [str(element.proto.body) for element in app.run().get("html")]
+    strips = [str(element.proto.body) for element in app.run().switch_page("app_pages/overview.py").run().get("html")]
     assert len(strips) == 3
     for strip, name in zip(strips, ("forget", "retain", "held-out"), strict=True):
         assert strip.count("<figure>") == 8
@@ -37,7 +37,7 @@ def test_each_set_has_its_strip_in_its_hue(app: AppTest) -> None:
 
 
 def test_all_encoders_made_from_the_original_are_listed(app: AppTest) -> None:
-    table = app.run().dataframe[0].value
+    table = app.run().switch_page("app_pages/overview.py").run().dataframe[0].value
     assert list(table["Encoder"]) == ["demo-clip", "demo-clip-ac"]
     found = changes("demo-clip", "demo-clip-ac")
     assert list(table["Retained"]) == [found.retain.mean_before, found.retain.mean_after]
@@ -46,7 +46,7 @@ def test_all_encoders_made_from_the_original_are_listed(app: AppTest) -> None:
 
 
 def test_the_choice_of_the_pair_stays_on_other_pages(app: AppTest) -> None:
-    shown = app.run()
+    shown = app.run().switch_page("app_pages/overview.py").run()
     shown.selectbox(key="after").select("demo-clip").run()
     for page in ("check_my_pictures", "unlearn", "overview"):
         shown.switch_page(f"app_pages/{page}.py").run()

@@ -84,7 +84,9 @@ def test_from_the_demo_to_an_own_unlearned_encoder(server: Server, watched: Page
 
     page.goto(server.url)
     settle(page)
-    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("What do you want to do?")
+    picture("start")
+    page.get_by_role("link", name="Overview").last.click()
     expect(page.get_by_text("To be forgotten").first).to_be_visible()
     picture("overview")
 

@@ -1,0 +1,52 @@
+"""Jobs: what runs, what waits, what became of the rest, and why."""
+
+import streamlit as st
+
+from dashboard.components.job_details import job_details
+from dashboard.components.job_view import REFRESH_S, job_card
+from dashboard.components.page import errors_as_sentences, heading
+from dashboard.services import workspace
+from muc_core.jobs import JobTable
+from muc_core.jobs.table import State
+
+A_PAGE = 20
+SHOWN: dict[str, tuple[State, ...] | None] = {
+    "All": None,
+    "Active": ("queued", "running"),
+    "Done": ("done",),
+    "Failed or lost": ("failed", "lost"),
+    "Cancelled": ("cancelled",),
+}
+
+
+def show_jobs(refreshing: bool) -> None:
+    """The jobs of the chosen states, newest first."""
+    with errors_as_sentences():
+        table = JobTable(workspace())
+        if bool(table.active()) != refreshing:
+            st.rerun()
+        wanted = SHOWN[st.session_state["jobs shown"]]
+        jobs = table.jobs(states=wanted, limit=A_PAGE * 10)
+        if not jobs:
+            nothing = "Nothing has run yet. What you start on the other pages appears here and goes on without them."
+            st.caption("There is no such job." if wanted else nothing)
+            return
+        pages = -(-len(jobs) // A_PAGE)
+        page = min(int(st.session_state.get("jobs page", 1)), pages)
+        for job in jobs[(page - 1) * A_PAGE : page * A_PAGE]:
+            job_card(job)
+            job_details(job)
+        if pages > 1:
+            st.pagination(pages, key="jobs page")
+
+
+heading(
+    "Jobs",
+    "Long work runs outside of the pages: one job at a time, the oldest first. It goes on when you close this page.",
+)
+with errors_as_sentences():
+    st.segmented_control(
+        "Show", list(SHOWN), default="All", key="jobs shown", required=True, label_visibility="collapsed"
+    )
+    active = bool(JobTable(workspace()).active())
+    st.fragment(show_jobs, run_every=REFRESH_S if active else None)(active)

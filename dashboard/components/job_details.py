@@ -1,0 +1,57 @@
+"""What a job was asked to do and what its worker wrote."""
+
+import json
+
+import streamlit as st
+
+from dashboard.components.uploads import plain
+from dashboard.services import workspace
+from muc_core.jobs import Job, JobTable
+
+LINES = 200
+
+
+def job_details(job: Job) -> None:
+    """When, with which settings, and the log, folded away."""
+    with st.expander("Details", icon=":material/article:"):
+        st.caption(_times(job))
+        st.markdown("**Settings**")
+        # st.code shows it as it is: captions and file names of users may be among the settings
+        st.code(json.dumps(_short(job), indent=1, ensure_ascii=False), language="json", height=160)
+        log = _log(job.id)
+        if log:
+            st.markdown("**Log**")
+            st.code(log, language=None, height=240)
+            st.download_button(
+                "Download the log",
+                log,
+                f"job-{job.id}.log",
+                "text/plain",
+                icon=":material/download:",
+                on_click="ignore",
+                key=f"log of {job.id}",
+            )
+        else:
+            st.caption("The worker wrote nothing.")
+
+
+def _times(job: Job) -> str:
+    named = (("Queued", job.created), ("started", job.started), ("ended", job.finished))
+    when = ", ".join(f"{word} {moment:%Y-%m-%d %H:%M:%S}" for word, moment in named if moment is not None)
+    return plain(f"{when} UTC · job {job.id}")
+
+
+def _short(job: Job) -> dict[str, object]:
+    """The settings, long lists by their length."""
+    return {
+        name: f"{len(value)} entries" if isinstance(value, list | dict) and len(value) > 20 else value
+        for name, value in job.settings.items()
+    }
+
+
+def _log(job_id: str) -> str:
+    try:
+        lines = JobTable(workspace()).log(job_id).read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return ""
+    return "\n".join(lines[-LINES:])

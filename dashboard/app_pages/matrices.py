@@ -1,53 +1,85 @@
 """Matrices: the alignment of a set of pictures before and after, the gap, and every cell of them."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
 
-from dashboard.charts.heatmaps import alignment_heatmaps, cell_of, how_to_read
-from dashboard.charts.style import CONFIG, two_decimals
+from dashboard.charts.heatmaps import how_to_read
 from dashboard.components.choices import Pair, pick_pair
-from dashboard.components.page import errors_as_sentences, heading, is_dark
+from dashboard.components.links import linked_select, linked_toggle
+from dashboard.components.matrix_grid import (
+    Grid,
+    choose_block,
+    choose_cell,
+    open_block,
+    opened_block,
+    show_grid,
+    show_rows,
+    start_at,
+)
+from dashboard.components.page import errors_as_sentences, heading
+from dashboard.components.progress_bar import ProgressBar
 from dashboard.components.tables import SUMMARY_COLUMNS, items_table, summary_table
+from dashboard.components.uploads import plain
 from dashboard.services import (
     PairData,
     compare_items,
     controls_for,
     items_of,
+    make_audit,
     pair_data,
-    picture_url,
     retain_sample,
     sets_of,
 )
-from muc_core.comparison import Comparison, OrderChoice
+from dashboard.services.matrices import Arrangement, Matrices, Noise, audit_of, matrices, noise_of, retrained_of
+from muc_core.audit.result import AuditResult
+from muc_core.comparison import Comparison
 from muc_core.data.dataset import ImageTextDataset
+from muc_core.errors import MucError
 
-ITEMS, ROW, COLUMN = "matrices_items", "matrices_row", "matrices_column"
-CHART = "matrices_chart"
+ITEMS, ORDER, MASK, DRAG = "matrices_items", "matrices_order", "matrices_mask", "matrices_drag"
+AUDIT = "matrices_audit"
 FIRST_SETS = ("owner:artist", "forget")
-ORDERS: dict[OrderChoice, str] = {
-    "diagonal": "most lost first",
-    "given": "as given",
-    "cluster": "by cluster: pictures alike side by side",
+ORDERS: dict[str, Arrangement] = {
+    "by gap, most lost first": "gap",
+    "by item, as given": "given",
+    "by cluster, alike side by side": "cluster",
+    "by verdict, most concern first": "verdict",
 }
 RETAIN_DRAWN = 160
 
 
-def choose_items(data: PairData) -> tuple[str, OrderChoice]:
-    """Which pictures, in which order."""
+@dataclass(frozen=True)
+class Choice:
+    """Which pictures, in which order, and how they are shown."""
+
+    spec: str
+    arrangement: Arrangement
+    mask: bool
+    drag: bool
+
+
+def choose(data: PairData) -> Choice:
+    """The choices above the matrices; all are in the address."""
     sets = {info.spec: info for info in sets_of(data)}
-    if st.session_state.get(ITEMS) not in sets:
-        st.session_state[ITEMS] = next((spec for spec in FIRST_SETS if spec in sets), next(iter(sets)))
+    first = next((spec for spec in FIRST_SETS if spec in sets), next(iter(sets)))
     left, right = st.columns(2)
-    spec = left.selectbox(
-        "Pictures",
-        list(sets),
-        key=ITEMS,
-        format_func=lambda name: f"{name} · {sets[name].count:,} pictures, {sets[name].description}",
+    spec = linked_select(left, "Pictures", list(sets), key=ITEMS, first=first, what="the set")
+    left.caption(f"{sets[spec].count:,} pictures, {plain(sets[spec].description)}")
+    order = linked_select(right, "Order", list(ORDERS), key=ORDER, first=next(iter(ORDERS)), what="the order")
+    row = st.container(horizontal=True)
+    mask = linked_toggle(
+        row,
+        "Grey out what is not significant",
+        key=MASK,
+        help="Cells of the gap that other changed copies of the same pictures could have made as well, at a false "
+        "discovery rate of 5 %. The first time takes some seconds.",
     )
-    order = right.selectbox("Order", list(ORDERS), format_func=ORDERS.__getitem__, key="matrices_order")
-    return spec, order
+    drag = linked_toggle(
+        row, "Select rows by dragging", key=DRAG, help="Draw a box on a matrix: its rows are listed below."
+    )
+    return Choice(spec, ORDERS[order], mask, drag)
 
 
 def controls_of(spec: str, items: ImageTextDataset, data: PairData) -> ImageTextDataset | None:
@@ -57,71 +89,124 @@ def controls_of(spec: str, items: ImageTextDataset, data: PairData) -> ImageText
     return controls_for(items, data)
 
 
+def verdicts_on(items: ImageTextDataset, controls: ImageTextDataset | None, pair: Pair) -> AuditResult | None:
+    """The audit of these pictures; a button where it has not been made, a sentence where it cannot be."""
+    try:
+        plan, result = audit_of(pair.before, pair.after, items, controls)
+    except MucError as refusal:
+        st.info(f"There are no verdicts to sort by: {plain(str(refusal))}.", icon=":material/info:")
+        return None
+    if result is not None:
+        return result
+    if plan.long:
+        st.info(
+            "There are no verdicts to sort by yet, and this audit is too long for a page: make it with `muc audit`, or "
+            "choose a smaller set.",
+            icon=":material/info:",
+        )
+        return None
+    if not st.session_state.pop(AUDIT, False):
+        st.info("These pictures have no verdicts yet; until then they stand by gap.", icon=":material/info:")
+        st.button(
+            "Audit these pictures", icon=":material/gavel:", on_click=_ask_for_audit, help="Takes about a minute."
+        )
+        return None
+    bar = ProgressBar("Auditing")
+    try:
+        return make_audit(plan, bar)
+    except MucError as refusal:
+        st.info(f"There are no verdicts to sort by: {plain(str(refusal))}.", icon=":material/info:")
+        return None
+    finally:
+        bar.done()
+
+
+def _ask_for_audit() -> None:
+    st.session_state[AUDIT] = True
+
+
 @st.fragment
-def show_matrices(comparison: Comparison, data: PairData) -> None:
-    """The three heatmaps and the chosen cell. A fragment: a click redraws this part of the page only."""
+def show_matrices(
+    comparison: Comparison,
+    items: ImageTextDataset,
+    choice: Choice,
+    pair: Pair,
+    data: PairData,
+    verdicts: AuditResult | None,
+) -> None:
+    """The matrices and the chosen cell. A fragment: a click redraws this part of the page only."""
     with errors_as_sentences():
-        ids = comparison.before.picture.ids
-        captions = dict(zip(comparison.ids, comparison.texts, strict=True))
-        start_at(ids, most_lost(comparison))
-        st.plotly_chart(
-            alignment_heatmaps(comparison, dark=is_dark(), chosen=(st.session_state[ROW], st.session_state[COLUMN])),
-            key=CHART,
-            on_select=take_click,
-            selection_mode="points",
-            theme=None,
-            width="stretch",
-            config=CONFIG,
+        retrained = retrained_of(pair.before, pair.after)
+        block = opened_block(choice.spec)
+        arrangement = choice.arrangement if choice.arrangement != "verdict" or verdicts is not None else "gap"
+        shown = matrices(
+            pair.before,
+            pair.after,
+            retrained,
+            items,
+            comparison.mode,
+            arrangement,
+            verdicts=verdicts if arrangement == "verdict" else None,
+            block=block,
         )
-        st.caption(f"{how_to_read(comparison)} {comparison.before.picture.note} Click a cell, or choose below.")
-        left, right = st.columns(2)
-        partner = "caption" if comparison.mode == "image-text" else "other picture"
-        row = left.selectbox("Row", ids, key=ROW, format_func=lambda name: captions[name] or name, help="The picture.")
-        column = right.selectbox(
-            "Column", ids, key=COLUMN, format_func=lambda name: captions[name] or name, help=f"The {partner}."
+        grid = Grid(
+            shown=shown,
+            mode=comparison.mode,
+            captions={name: text or name for name, text in zip(comparison.ids, comparison.texts, strict=True)},
+            data=data,
+            noise=noise_on_screen(shown, items, comparison, pair) if choice.mask else None,
+            verdicts={} if verdicts is None else {item.id: item.verdict for item in verdicts.items},
+            drag=choice.drag,
+            spec=choice.spec,
         )
-        show_cell(comparison, data, row, column)
+        if not shown.pooled:
+            start_at(shown, most_lost(comparison, shown))
+        st.subheader(comparison.finding, anchor=False)
+        show_grid(grid)
+        told = f" Retrained is {plain(retrained)}, which never saw the forget set." if retrained else ""
+        st.caption(f"{how_to_read(comparison)}{told} {shown.note} Click a cell, or choose below.")
+        if grid.noise is not None:
+            say_noise(grid.noise)
+        if shown.pooled:
+            choose_block(grid)
+            return
+        if block is not None and len(shown.rows) < len(items):
+            st.button("Back to all blocks", icon=":material/zoom_out:", on_click=open_block, args=(choice.spec, None))
+        choose_cell(grid, most_lost(comparison, shown))
+        show_rows(grid)
 
 
-def most_lost(comparison: Comparison) -> str:
+def noise_on_screen(shown: Matrices, items: ImageTextDataset, comparison: Comparison, pair: Pair) -> Noise | None:
+    """Inference on the cells on screen; blocks have none."""
+    if shown.pooled:
+        st.caption("Blocks are not greyed out: open one to see what of it is significant.")
+        return None
+    if len(shown.ids) < 2:
+        st.caption("One picture alone has no matrix in which something could be significant.")
+        return None
+    bar = ProgressBar("Looking at changed copies of the pictures")
+    try:
+        return noise_of(pair.before, pair.after, items.subset(shown.ids), comparison.mode, bar)
+    finally:
+        bar.done()
+
+
+def say_noise(noise: Noise) -> None:
+    """How much of the gap is significant, and whether the diagonal as a whole lost more than the rest."""
+    found = noise.inference
+    beyond = "less" if found.difference < 0 else "more"
+    st.markdown(
+        f"**{noise.share:.0%} of the cells** of the gap, and {noise.own_significant:,} of the {len(noise.ids):,} on "
+        "the diagonal, are more than the noise of views; the others are grey. As a whole the diagonal lost "
+        f"{abs(found.difference):.2f} {beyond} than the rest (p = {found.p:.2g}, {found.permutations:,} permutations "
+        "of items)."
+    )
+
+
+def most_lost(comparison: Comparison, shown: Matrices) -> str:
     """The picture on screen that lost most."""
-    ids = comparison.before.picture.ids
     lost = dict(zip(comparison.ids, comparison.gap_per_item.tolist(), strict=True))
-    return max(ids, key=lost.__getitem__)
-
-
-def start_at(ids: tuple[str, ...], first: str) -> None:
-    """Outline a diagonal cell while nothing that is on screen has been chosen."""
-    if st.session_state.get(ROW) not in ids or st.session_state.get(COLUMN) not in ids:
-        st.session_state[ROW] = st.session_state[COLUMN] = first
-
-
-def take_click() -> None:
-    """Choose the cell that was clicked; a click beside the cells chooses nothing."""
-    selection: Any = st.session_state[CHART]
-    for point in selection["selection"]["points"]:
-        if "customdata" in point:
-            st.session_state[ROW], st.session_state[COLUMN] = point["customdata"][:2]
-
-
-def show_cell(comparison: Comparison, data: PairData, row: str, column: str) -> None:
-    """A picture, its partner, and their similarity before and after."""
-    cell = cell_of(comparison, row, column)
-    texts = {name: text or name for name, text in zip(comparison.ids, comparison.texts, strict=True)}
-    picture, partner, before, after, gap = st.columns((1.2, 1.2, 1, 1, 1), vertical_alignment="center")
-    picture.image(picture_url(data.dataset, data.dataset.index_of(row), 192), width=96)
-    picture.caption(f"picture of “{texts[row]}”")
-    if comparison.mode == "image-text":
-        partner.markdown(f"**“{texts[column]}”**")
-        partner.caption("its own caption" if row == column else "the caption of another picture")
-    else:
-        partner.image(picture_url(data.dataset, data.dataset.index_of(column), 192), width=96)
-        partner.caption("the same picture, changed" if row == column else f"another picture, “{texts[column]}”")
-    before.metric("Similarity before", two_decimals(cell.before))
-    after.metric("Similarity after", two_decimals(cell.after))
-    # The gap of the printed numbers: one that seems a cent off would look like a mistake.
-    shown = round(cell.before, 2) - round(cell.after, 2)
-    gap.metric("Gap", two_decimals(shown), help="before minus after: above 0, alignment was lost")
+    return max((group[0] for group in shown.rows), key=lost.__getitem__)
 
 
 def show_summary(spec: str, comparison: Comparison, pair: Pair, data: PairData) -> None:
@@ -182,12 +267,13 @@ heading(
 with errors_as_sentences():
     pair = pick_pair()
     data = pair_data(pair.before, pair.after)
-    spec, order = choose_items(data)
-    items = items_of(spec, data)
-    controls = controls_of(spec, items, data)
-    comparison = compare_items(pair.before, pair.after, items, controls, order=order)
+    choice = choose(data)
+    items = items_of(choice.spec, data)
+    controls = controls_of(choice.spec, items, data)
+    comparison = compare_items(pair.before, pair.after, items, controls)
     for warning in comparison.warnings:
         st.warning(warning, icon=":material/info:")
-    show_matrices(comparison, data)
-    show_summary(spec, comparison, pair, data)
-    offer_downloads(comparison, spec)
+    verdicts = verdicts_on(items, controls, pair) if choice.arrangement == "verdict" else None
+    show_matrices(comparison, items, choice, pair, data, verdicts)
+    show_summary(choice.spec, comparison, pair, data)
+    offer_downloads(comparison, choice.spec)

@@ -23,12 +23,11 @@ GAP_COLOURS_DARK = ("#A9BBF2", "#566394", "#20242E", "#A65A1C", "#FFB066")
 
 HOW_TO_READ = (
     "How to read this: each cell compares one picture (row) with one caption (column), and the diagonal is each "
-    "picture with its own. Forgetting dims the diagonal of the second matrix and warms that of the third."
+    "picture with its own. Forgetting dims the diagonal of the matrix after and warms that of the gap."
 )
 HOW_TO_READ_VIEWS = (
     "How to read this: each cell compares changed copies of one picture (row) with those of another (column), and the "
-    "diagonal is each picture with itself. Forgetting dims the diagonal of the second matrix and warms that of the "
-    "third."
+    "diagonal is each picture with itself. Forgetting dims the diagonal of the matrix after and warms that of the gap."
 )
 
 _MOST_NAMES = 16
@@ -59,32 +58,6 @@ def alignment_heatmaps(comparison: Comparison, *, dark: bool, chosen: tuple[str,
         "coloraxis2": _gap_axis(comparison, dark, x=0.848, length=0.28),
     }
     return _draw(comparison, panels, scales, chosen, dark, wrap=105, height=440)
-
-
-def gap_heatmap(comparison: Comparison, *, dark: bool, chosen: tuple[str, str] | None = None) -> go.Figure:
-    """The AGM alone; arguments as `alignment_heatmaps`."""
-    panels = [_Panel(0, comparison.gap, _titles(comparison)[2], (0, 1), True)]
-    scales = {"coloraxis2": _gap_axis(comparison, dark, x=0.5, length=0.9)}
-    return _draw(comparison, panels, scales, chosen, dark, wrap=52, height=540)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A pair of items and its similarity before, after, and the gap between the two (positive = lost)."""
-
-    row: str
-    column: str
-    before: float
-    after: float
-    gap: float
-
-
-def cell_of(comparison: Comparison, row: str, column: str) -> Cell:
-    """The numbers of one cell on screen. Raises `ValueError` for ids that are not shown."""
-    ids = comparison.before.picture.ids
-    place = ids.index(row), ids.index(column)
-    before, after = (float(a.picture.matrix[place]) for a in (comparison.before, comparison.after))
-    return Cell(row, column, before, after, before - after)
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,14 @@
 Every picture says which of them it is. Summaries are always exact; only the picture is thinned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from muc_core.audit.alignment import Factors, Float64, clip_to_cosine
+from muc_core.audit.alignment import Factors, Float32, Float64, Rows, clip_to_cosine
 from muc_core.audit.ordering import Order
 from muc_core.errors import MucError
 
@@ -91,13 +91,27 @@ def draw(factors: Factors, layout: Layout, ids: Sequence[str] | None = None) -> 
         ids: `[n]`, names of the items; their positions when None.
     """
     names = [str(position) for position in range(factors.n)] if ids is None else list(ids)
-    # The mean over a block of cells is the product of the means over its rows and its columns.
     if layout.kind == "pooled":
-        left = np.stack([factors.left(group).mean(axis=0, dtype=np.float64) for group in layout.groups])
-        right = np.stack([factors.right(group).mean(axis=0, dtype=np.float64) for group in layout.groups])
         shown = tuple(f"{names[group[0]]} … {names[group[-1]]}" for group in layout.groups)
     else:
-        rows = np.concatenate(layout.groups)
-        left, right = factors.left(rows).astype(np.float64), factors.right(rows).astype(np.float64)
-        shown = tuple(names[row] for row in rows)
-    return AlignmentPicture(clip_to_cosine(left @ right.T), layout.kind, layout.note, shown)
+        shown = tuple(names[row] for row in np.concatenate(layout.groups))
+    return AlignmentPicture(cells_between(factors, layout.groups, layout.groups), layout.kind, layout.note, shown)
+
+
+def cells_between(
+    factors: Factors, rows: Sequence[npt.NDArray[np.intp]], columns: Sequence[npt.NDArray[np.intp]]
+) -> Float64:
+    """Mean alignment between groups of items, `[len(rows), len(columns)]`; groups of one item give its exact cells.
+
+    Args:
+        rows, columns: positions of the items of each group, none of them empty.
+    """
+    left, right = _group_means(factors.left, rows), _group_means(factors.right, columns)
+    return clip_to_cosine(left @ right.T)
+
+
+def _group_means(side: Callable[[Rows], Float32], groups: Sequence[npt.NDArray[np.intp]]) -> Float64:
+    # The mean over a block of cells is the product of the means over its rows and its columns.
+    if all(len(group) == 1 for group in groups):
+        return side(np.concatenate(groups)).astype(np.float64)
+    return np.stack([side(group).mean(axis=0, dtype=np.float64) for group in groups])

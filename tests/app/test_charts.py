@@ -7,8 +7,6 @@ from dashboard.charts.heatmaps import (
     GAP_COLOURS,
     GAP_COLOURS_DARK,
     alignment_heatmaps,
-    cell_of,
-    gap_heatmap,
     gap_limit,
     how_to_read,
     similarity_limits,
@@ -55,15 +53,15 @@ class TestHeatmaps:
         assert list(gap.colorscale[2]) == [0.5, "#FFFFFF"]
 
     def test_lost_alignment_is_positive_and_warm_in_both_themes(self) -> None:
-        figure = gap_heatmap(comparison(), dark=False)
-        assert np.diag(figure.data[0].z) == pytest.approx(np.full(K, 0.6))
+        figure = alignment_heatmaps(comparison(), dark=False)
+        assert np.diag(figure.data[4].z) == pytest.approx(np.full(K, 0.6))
         for colours in (GAP_COLOURS, GAP_COLOURS_DARK):
             gained, lost = colours[0], colours[-1]
             assert int(lost[1:3], 16) > int(lost[5:7], 16)
             assert int(gained[1:3], 16) < int(gained[5:7], 16)
 
     def test_the_dark_theme_has_its_own_neutral_at_zero(self) -> None:
-        figure = gap_heatmap(comparison(), dark=True)
+        figure = alignment_heatmaps(comparison(), dark=True)
         assert figure.layout.coloraxis2.colorscale[2][1] == GAP_COLOURS_DARK[2]
         assert figure.layout.title.font.color == ink(True).text
 
@@ -101,8 +99,8 @@ class TestHeatmaps:
         ("before", "after", "title"), [(0.3, 0.3, "Gap: no change"), (0.3, 0.9, "Gap: 0.60 gained")]
     )
     def test_the_gap_is_told_in_words(self, before: float, after: float, title: str) -> None:
-        figure = gap_heatmap(comparison(before=before, after=after), dark=False)
-        assert figure.layout.annotations[0].text == f"{title} on the diagonal"
+        figure = alignment_heatmaps(comparison(before=before, after=after), dark=False)
+        assert figure.layout.annotations[2].text == f"{title} on the diagonal"
 
     def test_the_chosen_cell_is_outlined_in_all_three(self) -> None:
         figure = alignment_heatmaps(comparison(), dark=False, chosen=("id-1", "id-2"))
@@ -113,12 +111,6 @@ class TestHeatmaps:
     def test_many_rows_carry_no_names(self) -> None:
         many = comparison(tuple(f"bird {i}" for i in range(30)))
         assert alignment_heatmaps(many, dark=False).layout.yaxis.ticktext is None
-
-    def test_the_numbers_of_a_cell(self) -> None:
-        cell = cell_of(comparison(), "id-1", "id-1")
-        assert (cell.before, cell.after, cell.gap) == pytest.approx((0.9, 0.3, 0.6))
-        with pytest.raises(ValueError, match="not in tuple"):
-            cell_of(comparison(), "id-1", "gone")
 
     def test_how_to_read_speaks_of_captions_only_where_there_are_some(self) -> None:
         assert "caption" in how_to_read(comparison())

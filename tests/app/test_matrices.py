@@ -1,18 +1,22 @@
 """The page of the matrices: what it compares, the cell that is chosen, the collateral beside it, the downloads."""
 
+import base64
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.components.tables import items_table, summary_table
-from dashboard.services import MOST_CELLS
+from dashboard.services.matrices import BLOCKS
 from muc_core.comparison import compare
 from muc_core.data.demo import demo_split, load_demo
+from muc_core.errors import MucError
 from muc_core.workspace import Workspace
 from tests.app.pair import write_pair
 
@@ -41,28 +45,43 @@ def run(page: AppTest) -> AppTest:
     return page
 
 
-def figure(page: AppTest) -> dict[str, Any]:
-    (chart,) = page.get("plotly_chart")
-    spec: dict[str, Any] = json.loads(chart.proto.spec)
-    return spec
+def figures(page: AppTest) -> list[dict[str, Any]]:
+    return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+
+
+def titles(page: AppTest) -> list[str]:
+    return [figure["layout"]["title"]["text"] for figure in figures(page)]
+
+
+def values(trace: dict[str, Any]) -> np.ndarray[Any, Any]:
+    """Numbers of a trace, which Plotly packs."""
+    packed = trace["z"]
+    shape = [int(part) for part in packed["shape"].split(",")]
+    return np.frombuffer(base64.b64decode(packed["bdata"]), packed["dtype"]).reshape(shape)
 
 
 def test_it_opens_with_the_artists_drawings_and_the_held_out_ones_as_controls(page: AppTest) -> None:
     run(page)
     assert page.selectbox(key="matrices_items").value == "owner:artist"
-    title = figure(page)["layout"]["title"]["text"]
-    assert "own-caption similarity" in title
-    assert "that of the controls" in title.replace("<br>", " ")
-    heatmaps = [trace for trace in figure(page)["data"] if trace["type"] == "heatmap"]
-    assert len(heatmaps) == 3
-    assert f"Shows {MOST_CELLS} of the 150 items, drawn at random" in page.caption[3].value
-    table = page.dataframe[0].value
+    assert "own-caption similarity" in page.subheader[0].value
+    assert "that of the controls" in page.subheader[0].value
+    assert [title.partition(":")[0] for title in titles(page)] == ["Before", "After", "Gap"]
+    assert all(values(figure["data"][0]).shape == (150, 150) for figure in figures(page))
+    assert any("Shows all 150 items" in caption.value for caption in page.caption)
+    table = page.dataframe[1].value
     assert list(table["Pictures of"]) == [
         "owner:artist (chosen above)",
         "retain set, drawn at random",
         "held-out: the controls",
     ]
     assert list(table["Number"]) == ["150", "160", "160"]
+
+
+def test_matrices_share_one_scale(page: AppTest) -> None:
+    run(page)
+    before, after, gap = (figure["layout"]["coloraxis"] for figure in figures(page))
+    assert (before["cmin"], before["cmax"]) == (after["cmin"], after["cmax"])
+    assert gap["cmin"] == -gap["cmax"]
 
 
 def test_row_and_column_choose_the_cell(page: AppTest) -> None:
@@ -77,19 +96,128 @@ def test_row_and_column_choose_the_cell(page: AppTest) -> None:
     assert f"**“{column}”**" in [markdown.value for markdown in page.markdown]
     before, after, gap = (float(metric.value) for metric in page.metric)
     assert round(before - after, 2) == pytest.approx(gap)
-    spec = figure(page)
-    heatmaps = [trace for trace in spec["data"] if trace["type"] == "heatmap"]
-    assert {(shape["y0"] + shape["y1"]) / 2 for shape in spec["layout"]["shapes"]} == {3}
-    assert {(shape["x0"] + shape["x1"]) / 2 for shape in spec["layout"]["shapes"]} == {5}
-    assert len(heatmaps) == 3
+    for figure in figures(page):
+        assert {(shape["y0"] + shape["y1"]) / 2 for shape in figure["layout"]["shapes"]} == {3}
+        assert {(shape["x0"] + shape["x1"]) / 2 for shape in figure["layout"]["shapes"]} == {5}
+
+
+def test_a_link_shows_the_same_set_order_and_cell(page: AppTest) -> None:
+    ids = load_demo().subset(demo_split().held_out).ids
+    page.query_params["matrices_items"] = "held-out"
+    page.query_params["matrices_order"] = "by item, as given"
+    page.query_params["matrices_row"], page.query_params["matrices_column"] = ids[2], ids[7]
+    run(page)
+    assert not page.warning
+    assert page.selectbox(key="matrices_items").value == "held-out"
+    assert page.selectbox(key="matrices_order").value == "by item, as given"
+    assert (page.selectbox(key="matrices_row").value, page.selectbox(key="matrices_column").value) == (ids[2], ids[7])
+    (shape, _) = figures(page)[0]["layout"]["shapes"]
+    assert ((shape["y0"] + shape["y1"]) / 2, (shape["x0"] + shape["x1"]) / 2) == (2, 7)
+
+
+def test_a_link_to_what_is_not_here_says_so(page: AppTest) -> None:
+    page.query_params["matrices_items"] = "owner:nobody"
+    page.query_params["matrices_row"] = "no such picture"
+    run(page)
+    said = [warning.value.replace("\\", "") for warning in page.warning]
+    assert any("owner:nobody" in sentence for sentence in said)
+    assert any("no such picture" in sentence for sentence in said)
+    assert page.selectbox(key="matrices_items").value == "owner:artist"
+
+
+def test_what_is_not_significant_is_grey_and_a_cell_has_its_interval(page: AppTest) -> None:
+    page.session_state["matrices_items"] = "category:animal-bird"
+    page.session_state["matrices_mask"] = True
+    run(page)
+    gap = values(figures(page)[2]["data"][0])
+    assert not np.isnan(values(figures(page)[0]["data"][0])).any()
+    (told,) = [markdown.value for markdown in page.markdown if "of the cells" in markdown.value]
+    assert told.startswith(f"**{1 - np.isnan(gap).mean():.0%} of the cells**")
+    (interval,) = [markdown.value for markdown in page.markdown if "95 % interval" in markdown.value]
+    middle, low, high = map(float, re.findall(r"-?\d\.\d\d", interval))
+    assert low <= middle <= high
+
+
+def test_verdicts_need_an_audit_first(page: AppTest) -> None:
+    page.session_state["matrices_items"] = "category:animal-bird"
+    page.session_state["matrices_order"] = "by verdict, most concern first"
+    run(page)
+    assert "no verdicts yet" in page.info[0].value
+    (button,) = [button for button in page.button if button.label == "Audit these pictures"]
+    button.click()
+    run(page)
+    assert not page.info
+    table = page.dataframe[0].value
+    concern = {"trace found": 0, "below never-seen": 1, "no trace found": 2}
+    ranks = [concern[verdict] for verdict in table["Verdict"]]
+    assert ranks == sorted(ranks)
+
+
+def test_without_enough_pictures_there_are_no_verdicts(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise MucError("2 pictures are too few")
+
+    monkeypatch.setattr("dashboard.services.matrices.audit_of", refuse)
+    page.session_state["matrices_items"] = "category:animal-bird"
+    page.session_state["matrices_order"] = "by verdict, most concern first"
+    run(page)
+    assert "There are no verdicts to sort by: 2 pictures are too few" in page.info[0].value
+
+
+def test_many_pictures_are_pooled_and_a_block_opens(page: AppTest) -> None:
+    page.session_state["matrices_items"] = "retain"
+    run(page)
+    assert all(values(figure["data"][0]).shape == (BLOCKS, BLOCKS) for figure in figures(page))
+    assert any("mean over a block" in caption.value for caption in page.caption)
+    (button,) = [button for button in page.button if button.label == "Open"]
+    button.click()
+    run(page)
+    rows, columns = values(figures(page)[0]["data"][0]).shape
+    assert 2 <= rows == columns < 60
+    assert titles(page)[0].startswith("Before: 0")
+    next(button for button in page.button if button.label == "Back to all blocks").click()
+    run(page)
+    assert values(figures(page)[0]["data"][0]).shape == (BLOCKS, BLOCKS)
+
+
+def test_a_block_beside_the_diagonal_is_named_by_a_link(page: AppTest) -> None:
+    page.query_params["matrices_block"] = "2-5"
+    page.session_state["matrices_items"] = "retain"
+    run(page)
+    assert titles(page)[0] == "Before: one block"
+    assert page.selectbox(key="matrices_row").options != page.selectbox(key="matrices_column").options
+
+
+def test_a_block_that_is_none_is_said(page: AppTest) -> None:
+    page.query_params["matrices_block"] = "the third"
+    page.session_state["matrices_items"] = "retain"
+    run(page)
+    assert "a block is named like 3-5" in page.warning[0].value.replace("\\", "")
+
+
+def test_rows_in_the_box_are_listed(page: AppTest) -> None:
+    run(page)
+    ids = [row for row in page.dataframe[0].value["Caption"]]
+    options = list(page.selectbox(key="matrices_row").options)
+    assert ids == options
+    shown = load_demo()
+    names = dict(zip(shown.texts, shown.ids, strict=True))
+    page.session_state["matrices_rows"] = (names[options[4]], names[options[8]])
+    run(page)
+    assert list(page.dataframe[0].value["Caption"]) == options[4:9]
+    assert any("5 selected rows" in expander.label for expander in page.expander)
+    assert any(shape["type"] == "line" for shape in figures(page)[0]["layout"]["shapes"])
+    next(button for button in page.button if button.label == "Show all rows").click()
+    run(page)
+    assert len(page.dataframe[0].value) == 150
 
 
 def test_held_out_items_have_the_calibration_set_as_controls(page: AppTest) -> None:
     page.session_state["matrices_items"] = "held-out"
     run(page)
     assert not page.warning
-    assert list(page.dataframe[0].value["Pictures of"]) == ["held-out (chosen above)", "retain set, drawn at random"]
-    assert "that of the controls" in figure(page)["layout"]["title"]["text"].replace("<br>", " ")
+    assert list(page.dataframe[1].value["Pictures of"]) == ["held-out (chosen above)", "retain set, drawn at random"]
+    assert "that of the controls" in page.subheader[0].value
 
 
 def test_a_chosen_cell_that_is_not_on_screen_any_more_gives_way(page: AppTest) -> None:
@@ -104,7 +232,7 @@ def test_the_same_encoder_twice_is_said(page: AppTest) -> None:
     page.session_state["matrices_items"] = "category:animal-bird"
     run(page)
     assert "Both encoders are the same" in page.warning[0].value
-    assert "stayed at" in figure(page)["layout"]["title"]["text"]
+    assert "stayed at" in page.subheader[0].value
 
 
 def test_the_files_hold_every_item_and_control(assets: Path, tmp_path: Path) -> None:

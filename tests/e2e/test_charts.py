@@ -1,5 +1,7 @@
 """What only a real browser shows: a click on a cell reaches the page, and a picture appears at its point."""
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -13,24 +15,45 @@ def test_a_click_on_a_cell_of_the_gap_shows_the_pair(server: Server, watched: Pa
     page.goto(server.url)
     settle(page)
     open_page(page, "Matrices")
-    panel = page.locator(".js-plotly-plot .nsewdrag").nth(2)
+    # The demo has a Retrain, so the gap is the fourth matrix.
+    panel = page.locator(".js-plotly-plot .nsewdrag").nth(3)
     expect(panel).to_be_visible(timeout=PATIENCE_MS)
     row, column = (page.get_by_role("combobox", name=name) for name in ("Row", "Column"))
     expect(row).to_have_value(column.input_value())
     panel.scroll_into_view_if_needed()
     box = panel.bounding_box()
     assert box is not None
-    # Cell (20, 40) of 60 x 60, far from the diagonal.
-    x, y = box["x"] + box["width"] * 40.5 / 60, box["y"] + box["height"] * 20.5 / 60
+    # Cell (40, 100) of 150 x 150, far from the diagonal.
+    x, y = box["x"] + box["width"] * 100.5 / 150, box["y"] + box["height"] * 40.5 / 150
     page.mouse.move(x - 2, y)
     page.mouse.move(x, y)
-    label = page.locator(".js-plotly-plot .hoverlayer")
+    label = page.locator(".js-plotly-plot .hoverlayer").nth(3)
     expect(label).to_contain_text("before minus after")
     page.mouse.click(x, y)
     settle(page)
     expect(row).not_to_have_value(column.input_value())
     expect(page.get_by_text("the caption of another picture")).to_be_visible()
     expect(page.get_by_text(f"picture of “{row.input_value()}”")).to_be_visible()
+    assert "matrices_row=" in page.url
+    assert "matrices_column=" in page.url
+
+
+def test_a_box_on_a_matrix_lists_its_rows(server: Server, watched: Page) -> None:
+    page = watched
+    page.goto(f"{server.url}/matrices?matrices_drag=true&matrices_items=category:animal-bird")
+    settle(page)
+    panel = page.locator(".js-plotly-plot .nsewdrag").first
+    expect(panel).to_be_visible(timeout=PATIENCE_MS)
+    panel.scroll_into_view_if_needed()
+    box = panel.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"]
+    page.mouse.move(x, y + box["height"] * 0.3)
+    page.mouse.down()
+    page.mouse.move(x + 20, y + box["height"] * 0.5, steps=5)
+    page.mouse.up()
+    settle(page)
+    expect(page.get_by_text(re.compile(r"Pictures of the \d+ selected rows"))).to_be_visible()
 
 
 def test_a_point_of_the_map_shows_its_picture(server: Server, watched: Page) -> None:

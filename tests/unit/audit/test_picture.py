@@ -5,6 +5,8 @@ import numpy.typing as npt
 import pytest
 
 from muc_core.audit import alignment_matrix, draw, image_text_factors, lay_out, two_view_alignment_matrix, view_factors
+from muc_core.audit.alignment import matrix_of
+from muc_core.audit.picture import cells_between
 from muc_core.errors import MucError
 
 
@@ -77,3 +79,19 @@ def test_one_item() -> None:
 def test_refuses_a_picture_of_one_cell() -> None:
     with pytest.raises(MucError, match="max_cells is 1; a picture needs at least 2"):
         lay_out(np.arange(5), max_cells=1)
+
+
+def test_cells_between_groups_are_the_means_of_their_cells() -> None:
+    factors = image_text_factors(IMAGES, TEXTS)
+    rows = [np.array([3, 1]), np.array([0, 7, 9])]
+    columns = [np.array([2]), np.array([5, 4]), np.array([8])]
+    matrix = matrix_of(factors)
+    slow = [[np.mean([[matrix[i, j] for j in right] for i in left]) for right in columns] for left in rows]
+    np.testing.assert_allclose(cells_between(factors, rows, columns), slow, atol=1e-6)
+
+
+def test_groups_of_one_give_the_cells_themselves() -> None:
+    factors = image_text_factors(IMAGES, TEXTS)
+    rows, columns = [np.array([5]), np.array([2])], [np.array([2]), np.array([0]), np.array([9])]
+    exact = matrix_of(factors)[np.ix_([5, 2], [2, 0, 9])]
+    np.testing.assert_array_equal(cells_between(factors, rows, columns), exact)

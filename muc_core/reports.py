@@ -3,7 +3,7 @@
 from html import escape
 from xml.etree import ElementTree
 
-from muc_core.audit.result import AuditResult, Finding
+from muc_core.audit.result import AuditResult, Change, Finding
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 48rem; margin: 3rem auto; padding: 0 1rem; color: #1c2330; }
@@ -54,6 +54,7 @@ def to_html(result: AuditResult, *, title: str) -> str:
         "<h2>The tests</h2><p>Effects are in units of the controls' spread, with a 95&nbsp;% interval.</p><table>"
         f"<tr><th>Question<th>Effect<th>p<th>Test</tr>{findings}</table>"
         f"<h2>Can the answers be trusted?</h2><table><tr><th>Check<th>Result<th>Value<th>Meaning</tr>{checks}</table>"
+        f"{_harm(result)}"
         "<h2>Every picture</h2><p>Standing among the controls: 0 is their middle, above 2 rare. q is the share of "
         "false alarms to expect among pictures up to this one.</p><table><tr><th>Picture<th>Verdict<th>Before<th>After"
         f"<th>q</tr>{items}</table><p>{result.n_items:,} pictures, {result.n_controls:,} controls, {result.mode}, "
@@ -70,6 +71,39 @@ def _row(finding: Finding) -> str:
         f"<tr><td>{escape(finding.question)}</td><td class=number>{effect.value:.2f} "
         f"({effect.low:.2f} to {effect.high:.2f})</td><td class=number>{finding.p:.4f}</td>"
         f"<td>{escape(finding.test)}</td></tr>"
+    )
+
+
+def _harm(result: AuditResult) -> str:
+    """What became of pictures that nobody asked to forget."""
+    found = result.collateral
+    if found is None:
+        return ""
+    told = "".join(f"<li>{escape(sentence)}</li>" for sentence in found.explain())
+    tables = "".join(
+        f"<h3>{title}</h3><table><tr><th>{column}<th>Among<th>Before<th>After<th>Lost</tr>"
+        + "".join(_lost(change) for change in changes)
+        + "</table>"
+        for title, column, changes in (
+            ("The most harmed pictures", "Picture", found.items),
+            ("The most harmed classes", "Class", found.classes),
+            ("The most harmed texts", "Text", found.texts),
+        )
+        if changes
+    )
+    return (
+        "<h2>What did others lose?</h2><p>Margins in similarity. An interval says how much other views of the same "
+        "picture, or other pictures of a class, would change the loss; it allows for having chosen the most harmed."
+        f"</p><ul>{told}</ul>{tables}"
+    )
+
+
+def _lost(change: Change) -> str:
+    interval = change.interval
+    between = "" if interval is None else f" ({interval.low:.2f} to {interval.high:.2f})"
+    return (
+        f"<tr><td>{escape(change.name)}</td><td>{change.group}</td><td class=number>{change.before:.2f}</td>"
+        f"<td class=number>{change.after:.2f}</td><td class=number>{change.lost:.2f}{between}</td></tr>"
     )
 
 

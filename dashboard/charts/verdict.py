@@ -26,7 +26,7 @@ HOW_TO_READ_ROC = (
 def memory_name(result: AuditResult) -> str:
     """The memory that the meter measures against."""
     if result.detectability.source == "planted":
-        return "a middling memory"
+        return "a full memory"
     return "the memory before"
 
 
@@ -35,7 +35,7 @@ def how_to_read_meter(result: AuditResult) -> str:
     whole = (
         "100 % is what the encoder before knew of these pictures"
         if result.detectability.source == "the encoder before"
-        else f"100 % is a memory of {result.detectability.effect:g} in units of the controls' spread"
+        else "100 % are pictures that the encoder knows better than every control"
     )
     return (
         f"How to read this: {whole}. A remainder in the hatched part is too faint for this audit to notice; the "

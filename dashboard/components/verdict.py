@@ -8,8 +8,7 @@ from dashboard.charts.style import CONFIG, two_decimals
 from dashboard.charts.verdict_looks import LOOKS
 from dashboard.components.page import is_dark
 from dashboard.components.uploads import plain
-from muc_core.audit.audit import GUARD
-from muc_core.audit.result import VERDICT_MEANING, AuditResult, Check
+from muc_core.audit.result import GUARD, VERDICT_MEANING, AuditResult, Check
 
 _CHECKED = {
     True: ":blue-badge[:material/check: passed]",

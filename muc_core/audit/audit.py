@@ -14,36 +14,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import false_discovery_control, norm, rankdata
 
 from muc_core.audit.adjustment import adjust
-from muc_core.audit.result import (
-    AuditResult,
-    Change,
-    Check,
-    Detectability,
-    Finding,
-    Interval,
-    Item,
-    ItemVerdict,
-    Membership,
-    Mode,
-    Verdict,
-)
-from muc_core.audit.vectors import ImageTextVectors, Scores, Vectors, ViewVectors, check_vectors
+from muc_core.audit.detectability import detectability
+from muc_core.audit.membership import membership
+from muc_core.audit.result import AuditResult, Check, Collateral, Finding, Interval, Item, ItemVerdict, Mode
+from muc_core.audit.vectors import ImageTextVectors, Scores, Vectors, check_vectors
+from muc_core.audit.verdict import p_in_words, set_verdict
 from muc_core.errors import MucError
-from muc_core.stats.power import power, smallest_effect
 from muc_core.stats.ranks import Float64, conformal_p, normal_scores
-from muc_core.stats.rates import Rate, auc_with_interval, true_positive_rate
 from muc_core.stats.two_samples import Alternative, equivalence_p, permute, welch
 
 FEWEST_ITEMS = 5
 FEWEST_CONTROLS = 20
 LARGEST_DELTA = 0.5
-WANTED_POWER = 0.8
-SURE_OF_MEMORY = 0.2
-"""Share of alpha at which the memory before must be significant: all that follows hangs on it, and where there is none
-it must hardly ever be found (`demo-simclr-blind`, docs/calibration.md)."""
-ROC_POINTS = 200
-HARMED = 10
-COUNTS = (5, 10, 20, 50, 100, 200, 500)
 _SAME = 1 - 1e-6
 _NEARLY_THE_SAME = 0.999
 
@@ -94,6 +76,7 @@ def audit(
     before: Vectors | None = None,
     retrained: Vectors | None = None,
     checks: Sequence[Check] = (),
+    collateral: Collateral | None = None,
     settings: AuditSettings | None = None,
     warnings: Sequence[str] = (),
 ) -> AuditResult:
@@ -103,6 +86,7 @@ def audit(
         after, before, retrained: vectors of the owner's items and then the controls, in the order of the ids.
         owner_ids, control_ids: of the items.
         checks: control guard and honesty probes made beforehand; a failed one caps the verdict.
+        collateral: what became of others, to be passed on; see `audit.collateral`.
         warnings: to be passed on.
 
     Raises:
@@ -138,8 +122,15 @@ def audit(
             no="Retrained without them, the encoder does not set these pictures apart from the controls",
         )
     findings["like never-seen"] = _equivalence(later, delta, settings)
-    detectability = _detectability(later, earlier, settings)
-    verdict, rule = _verdict(findings, detectability, delta, checks, settings)
+    could_see = detectability(
+        n,
+        len(control_ids),
+        before=None if earlier is None else earlier.owner_standing,
+        least=LARGEST_DELTA,
+        alpha=settings.alpha,
+    )
+    items = _items(owner_ids, later, earlier, settings.alpha)
+    verdict, rule = set_verdict(findings, items, could_see, checks, delta=delta, alpha=settings.alpha)
     notes = [*warnings, *_overlap(after, owner_ids, control_ids)]
     if earlier is None:
         notes.append("Without the encoder before, it is not known whether there was anything to forget.")
@@ -155,12 +146,15 @@ def audit(
         seed=settings.seed,
         permutations=settings.permutations,
         findings=findings,
-        items=_items(owner_ids, later, earlier, settings.alpha),
-        detectability=detectability,
-        membership={_short(name): _membership(encoder, given[name], n) for name, encoder in encoders.items()},
+        items=items,
+        detectability=could_see,
+        membership={
+            _short(name): membership(encoder.owner_margin, encoder.control_margin, given[name])
+            for name, encoder in encoders.items()
+        },
         explained={_short(name): encoder.explained for name, encoder in encoders.items()},
         checks=tuple(checks),
-        harmed=_harmed(control_ids, later, earlier),
+        collateral=collateral,
         warnings=tuple(notes),
     )
 
@@ -260,7 +254,7 @@ def _findings(later: _Encoder, earlier: _Encoder | None, settings: AuditSettings
             test=_named(test.permutations, exact=test.exact),
             meaning=f"Between the two encoders these pictures lost {'more' if more else 'no more'} ground than the "
             f"controls{'' if more else ', as far as can be seen'} ({gap.mean:.2f} in units of the controls' spread, "
-            f"{_p(test.p)}).",
+            f"{p_in_words(test.p)}).",
         )
     found["trace"] = _shift(
         "Is a trace left in the encoder after?",
@@ -294,7 +288,7 @@ def _shift(
         effect=Interval(value=gap.mean, low=gap.low, high=gap.high),
         p=test.p,
         test=_named(test.permutations, exact=test.exact),
-        meaning=f"{said} ({gap.mean:.2f} in units of the controls' spread, {_p(test.p)}).",
+        meaning=f"{said} ({gap.mean:.2f} in units of the controls' spread, {p_in_words(test.p)}).",
     )
 
 
@@ -311,95 +305,8 @@ def _equivalence(later: _Encoder, delta: float, settings: AuditSettings) -> Find
         p=p,
         test=f"two one-sided Welch tests within ±{delta:.2f}",
         meaning=f"After, these pictures {'are' if like else 'could not be shown to be'} within {delta:.2f} of "
-        f"never-seen ones, in units of the controls' spread ({_p(p)}).",
+        f"never-seen ones, in units of the controls' spread ({p_in_words(p)}).",
     )
-
-
-def _detectability(later: _Encoder, earlier: _Encoder | None, settings: AuditSettings) -> Detectability:
-    n, m = len(later.owner), len(later.controls)
-    effect, spread = LARGEST_DELTA, 1.0
-    if earlier is not None:
-        effect = max(float(earlier.owner_standing.mean()), 0.0)
-        spread = max(float(earlier.owner_standing.std(ddof=1)), 1.0)
-    found = power(effect, n, m, spread=spread, alpha=settings.alpha)
-
-    def share(count: int) -> float:
-        smallest = smallest_effect(count, m, wanted=WANTED_POWER, spread=spread, alpha=settings.alpha)
-        return smallest / effect if effect > 0 else float("inf")
-
-    of_what = "of the memory that the encoder before had" if earlier is not None else f"of a memory of {effect:g}"
-    seen = share(n)
-    meaning = (
-        f"With {n:,} pictures and {m:,} controls this audit would have seen {min(seen, 1):.0%} {of_what}."
-        if seen <= 1
-        else f"With {n:,} pictures and {m:,} controls this audit could have missed even all {of_what}."
-    )
-    return Detectability(
-        effect=effect,
-        source="planted" if earlier is None else "the encoder before",
-        power=found,
-        smallest_share=seen,
-        by_count=tuple((count, share(count)) for count in COUNTS),
-        meaning=meaning,
-    )
-
-
-def _verdict(
-    findings: dict[str, Finding],
-    detectability: Detectability,
-    delta: float,
-    checks: Sequence[Check],
-    settings: AuditSettings,
-) -> tuple[Verdict, str]:
-    """The rules of DESIGN section 5, in their order."""
-    alpha = settings.alpha
-    failed = [check for check in checks if check.passed is False]
-    if unfair := [check for check in failed if check.name == GUARD]:
-        return "cannot tell", f"The controls are not fair ({unfair[0].value}), so nothing follows from them."
-    before = findings.get("memory before")
-    if before is not None and before.p >= alpha * SURE_OF_MEMORY:
-        return (
-            "cannot tell",
-            f"The encoder before shows no sure memory of these pictures ({_p(before.p)}; it must be below "
-            f"{alpha * SURE_OF_MEMORY:g}): there was nothing to forget that this audit could see.",
-        )
-    trace, like, below = (findings[name] for name in ("trace", "like never-seen", "below never-seen"))
-    verdict: Verdict
-    if like.p < alpha:
-        verdict = "forgotten"
-        small = next((found for found in (trace, below) if found.p < alpha), None)
-        rest = f", with a small difference of {small.effect.value:.2f} that is significant" if small else ""
-        rule = f"The difference to never-seen pictures lies within ±{delta:.2f} ({_p(like.p)}){rest}."
-        if detectability.power < WANTED_POWER:
-            return (
-                "cannot tell",
-                f"Too little could have been seen: a trace would have been found with a chance of "
-                f"{detectability.power:.0%}, and {WANTED_POWER:.0%} is asked for.",
-            )
-    elif trace.p < alpha:
-        verdict = "under-forgotten"
-        rule = f"These pictures stand above never-seen ones by {trace.effect.value:.2f} ({_p(trace.p)})."
-    elif below.p < alpha:
-        verdict = "over-forgotten"
-        rule = f"These pictures stand below never-seen ones by {-below.effect.value:.2f} ({_p(below.p)})."
-    else:
-        return (
-            "cannot tell",
-            f"Neither a difference to never-seen pictures ({_p(min(trace.p, below.p))}) nor likeness within "
-            f"±{delta:.2f} ({_p(like.p)}) could be shown. {_enough(like, delta, settings)}",
-        )
-    if failed and verdict != "under-forgotten":
-        return "cannot tell", f"A probe failed, so that its answers cannot be trusted: {failed[0].meaning}"
-    return verdict, rule
-
-
-def _enough(like: Finding, delta: float, settings: AuditSettings) -> str:
-    """How many pictures would settle it, if the difference were none."""
-    if delta <= 0:
-        return ""
-    z = norm.ppf(1 - settings.alpha) + norm.ppf((1 + WANTED_POWER) / 2)
-    needed = int(np.ceil((z / delta) ** 2))
-    return f"About {needed:,} pictures and as many controls or more would settle it."
 
 
 def _items(ids: Sequence[str], later: _Encoder, earlier: _Encoder | None, alpha: float) -> tuple[Item, ...]:
@@ -430,51 +337,5 @@ def _items(ids: Sequence[str], later: _Encoder, earlier: _Encoder | None, alpha:
     return tuple(sorted(items, key=lambda item: (order[item.verdict], -item.standing_after, item.id)))
 
 
-def _membership(encoder: _Encoder, vectors: Vectors, n: int) -> Membership:
-    owner, controls = encoder.owner_margin, encoder.control_margin
-    strict, stricter = (true_positive_rate(owner, controls, false_alarms=rate) for rate in (0.01, 0.001))
-    views = None
-    if len(vectors.views) >= 2:
-        alike = ViewVectors(vectors.views).scores([""] * vectors.n).positive
-        views = _interval(auc_with_interval(alike[:n], alike[n:]))
-    return Membership(
-        auc=_interval(auc_with_interval(owner, controls)),
-        tpr_at_1_percent=None if strict is None else _interval(strict),
-        tpr_at_01_percent=None if stricter is None else _interval(stricter),
-        roc=_roc(owner, controls),
-        views_auc=views,
-    )
-
-
-def _roc(owner: Float64, controls: Float64) -> tuple[tuple[float, float], ...]:
-    thresholds = np.unique(np.concatenate([owner, controls]))[::-1]
-    if len(thresholds) > ROC_POINTS:
-        thresholds = thresholds[np.linspace(0, len(thresholds) - 1, ROC_POINTS).round().astype(int)]
-    points = [(float((controls >= t).mean()), float((owner >= t).mean())) for t in thresholds]
-    return ((0.0, 0.0), *points)
-
-
-def _harmed(ids: Sequence[str], later: _Encoder, earlier: _Encoder | None) -> tuple[Change, ...]:
-    if earlier is None:
-        return ()
-    lost = earlier.control_margin - later.control_margin
-    worst = np.argsort(-lost, kind="stable")[:HARMED]
-    return tuple(
-        Change(id=ids[i], before=float(earlier.control_margin[i]), after=float(later.control_margin[i])) for i in worst
-    )
-
-
-def _interval(rate: Rate) -> Interval:
-    return Interval(value=rate.value, low=rate.low, high=rate.high)
-
-
 def _named(permutations: int, *, exact: bool) -> str:
     return f"permutation of items, {'all ' if exact else ''}{permutations:,}"
-
-
-def _p(p: float) -> str:
-    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".", 1)
-
-
-GUARD = "Control guard"
-"""Name of the check whose failure says that the controls differ from the owner's pictures without any encoder."""

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from muc_core.audit.audit import GUARD
-from muc_core.audit.result import Check
+from muc_core.audit.result import GUARD, Check
 from muc_core.stats.appearance import Pixels, appearance, thumbnails
 from muc_core.stats.ranks import Float64
 

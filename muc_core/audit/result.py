@@ -7,6 +7,13 @@ from pydantic import BaseModel, ConfigDict
 Verdict = Literal["under-forgotten", "forgotten", "over-forgotten", "cannot tell"]
 Mode = Literal["image-text", "two-view"]
 ItemVerdict = Literal["trace found", "no trace found", "below never-seen"]
+Bystanders = Literal["controls", "retained"]
+
+GUARD = "Control guard"
+"""Name of the check whose failure says that the controls differ from the owner's pictures without any encoder."""
+
+STAND_INS = "Controls of the last resort"
+"""Name of the check that fails when the controls are no pictures like the owner's, so that no verdict follows."""
 
 
 class _Result(BaseModel):
@@ -67,10 +74,10 @@ class Detectability(_Result):
     """Whether this audit could have seen a trace.
 
     Attributes:
-        effect: the memory it was measured against, in units of the controls' spread.
-        source: where that comes from.
-        power: chance to see it with so many items, in [0, 1].
-        smallest_share: share of that memory that would be seen with a chance of 80 %; above 1: not even all of it.
+        effect: where a picture stands that is known, in units of the controls' spread.
+        source: where that comes from; planted: above every control.
+        power: chance to see the memory before or, where that is not known, one of half the controls' spread, in [0, 1].
+        smallest_share: share of known pictures that would be seen with a chance of 80 %; above 1: not even all of them.
         by_count: the smallest share for other numbers of the owner's items.
     """
 
@@ -110,11 +117,66 @@ class Check(_Result):
 
 
 class Change(_Result):
-    """How one retained or control item moved: margin before and after, in similarity."""
+    """How one item, class or text moved that nobody asked to forget.
 
-    id: str
+    Attributes:
+        name: id of the item, label of the class, or the text.
+        group: where it is from.
+        count: items it is the mean of.
+        before, after: margin, in similarity; of a text that as seen from it, against all pictures.
+        lost: before less after.
+        interval: of `lost`, over views (item, text) or over items (class), and wide enough for having chosen the most
+            harmed ones; None with fewer than three views.
+        meaning: one sentence.
+    """
+
+    name: str
+    group: Bystanders
+    count: int
     before: float
     after: float
+    lost: float
+    interval: Interval | None
+    meaning: str
+
+
+class GroupChange(_Result):
+    """How the controls or the retained items moved, taken together.
+
+    Attributes:
+        count: items looked at.
+        lost: mean margin lost, with an interval over items.
+        down, up: items that lost or gained more than other views of them explain, at a false discovery rate of 5 %;
+            None with fewer than three views.
+    """
+
+    group: Bystanders
+    count: int
+    lost: Interval
+    down: int | None
+    up: int | None
+    meaning: str
+
+
+class Collateral(_Result):
+    """What became of pictures that nobody asked to forget, the most harmed of each kind first.
+
+    Attributes:
+        groups: controls and, if there were any, retained items.
+        items, classes, texts: at most ten of each that lost most, and lost at all.
+        compared: how many items, classes and texts they were chosen from.
+    """
+
+    groups: tuple[GroupChange, ...]
+    items: tuple[Change, ...]
+    classes: tuple[Change, ...]
+    texts: tuple[Change, ...]
+    compared: dict[str, int]
+
+    def explain(self) -> tuple[str, ...]:
+        """A sentence for each group, and for the most harmed item, class and text."""
+        worst = (found[0] for found in (self.items, self.classes, self.texts) if found)
+        return (*(group.meaning for group in self.groups), *(change.meaning for change in worst))
 
 
 class AuditResult(_Result):
@@ -130,7 +192,7 @@ class AuditResult(_Result):
         membership: by encoder, "before" and "after".
         explained: share of the controls' variance that their traits explain, by encoder.
         checks: control guard and honesty probes.
-        harmed: controls that lost most alignment, the most harmed first.
+        collateral: what became of controls and retained items; None without an encoder before.
         warnings: what limits the result.
     """
 
@@ -150,7 +212,7 @@ class AuditResult(_Result):
     membership: dict[str, Membership]
     explained: dict[str, float]
     checks: tuple[Check, ...] = ()
-    harmed: tuple[Change, ...] = ()
+    collateral: Collateral | None = None
     warnings: tuple[str, ...] = ()
 
     def explain(self) -> tuple[str, ...]:
@@ -161,6 +223,7 @@ class AuditResult(_Result):
             *(finding.meaning for finding in self.findings.values()),
             self.detectability.meaning,
             *(f"{check.name}: {check.meaning}" for check in self.checks if check.passed is False),
+            *(self.collateral.explain() if self.collateral else ()),
             *self.warnings,
             "This says what could be seen in the encoder's answers, not what is inside it: finding no trace does not "
             "prove deletion.",

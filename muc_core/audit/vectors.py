@@ -12,6 +12,7 @@ from muc_core.audit.summary import summarise_factors
 from muc_core.errors import MucError
 
 Float32: TypeAlias = npt.NDArray[np.float32]
+Rows: TypeAlias = npt.NDArray[np.intp]
 
 NEIGHBOURS = 5
 REFERENCES = 2000
@@ -61,6 +62,17 @@ class ImageTextVectors:
         traits = np.hstack([_nearness(images, seed), _nearness(texts, seed)])
         return Scores(found.positive, found.margin, traits)
 
+    def take(self, rows: Rows) -> "ImageTextVectors":
+        """Some of the items."""
+        return ImageTextVectors(self.views[:, rows], self.texts[rows])
+
+    def join(self, others: "Vectors") -> "ImageTextVectors":
+        """These items and then others."""
+        assert isinstance(others, ImageTextVectors)
+        return ImageTextVectors(
+            np.concatenate([self.views, others.views], axis=1), np.concatenate([self.texts, others.texts])
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class ViewVectors:
@@ -84,6 +96,15 @@ class ViewVectors:
     def scores(self, ids: Sequence[str], seed: int = 0) -> Scores:
         _, found = summarise_factors(view_factors(self.views, ids=ids))
         return Scores(found.positive, found.margin, _nearness(self.images, seed))
+
+    def take(self, rows: Rows) -> "ViewVectors":
+        """Some of the items."""
+        return ViewVectors(self.views[:, rows])
+
+    def join(self, others: "Vectors") -> "ViewVectors":
+        """These items and then others."""
+        assert isinstance(others, ViewVectors)
+        return ViewVectors(np.concatenate([self.views, others.views], axis=1))
 
 
 Vectors: TypeAlias = ImageTextVectors | ViewVectors

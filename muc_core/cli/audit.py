@@ -13,8 +13,11 @@ from muc_core.errors import MucError
 
 if TYPE_CHECKING:
     from muc_core.audit.result import AuditResult
+    from muc_core.data.dataset import ImageTextDataset
+    from muc_core.data.splits import DataSplit
 
 EXIT_CODES = {"forgotten": 0, "under-forgotten": 10, "over-forgotten": 11, "cannot tell": 12}
+RETAINED = 100
 QUICK_VIEWS, QUICK_PERMUTATIONS = 2, 999
 
 
@@ -38,8 +41,39 @@ def audit(
         ),
     ] = None,
     controls: Annotated[
-        str, typer.Option(help="Pictures like the owner's that were never trained on.", metavar="SET|PATH")
+        str,
+        typer.Option(
+            help="Pictures like the owner's that were never trained on; transformed: as a last resort, other people's "
+            'pictures strongly changed, on which the verdict is always "cannot tell".',
+            metavar="SET|PATH|transformed",
+        ),
     ] = "held-out",
+    match: Annotated[
+        int | None,
+        typer.Option(
+            min=20,
+            help="Take so many of the controls, those that look most like the owner's pictures; otherwise all.",
+            metavar="N",
+            show_default=False,
+        ),
+    ] = None,
+    retain: Annotated[
+        str | None,
+        typer.Option(
+            help="Pictures that were trained on and not to be forgotten, to see what became of them; otherwise "
+            f"{RETAINED} drawn from those, where they are known.",
+            metavar="SET|PATH",
+            show_default=False,
+        ),
+    ] = None,
+    captions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Captions of the pictures that are given as a path: a .csv, .tsv or .jsonl with file and caption.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
     retrained: Annotated[
         str | None,
         typer.Option(help="Encoder retrained without the pictures, to put beside.", metavar="NAME", show_default=False),
@@ -55,7 +89,8 @@ def audit(
     permutations: Annotated[int, typer.Option(min=99, help="Most permutations of a test.")] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of views and permutations.")] = 0,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A first look: two views, 999 permutations, no probes.")
+        bool,
+        typer.Option("--quick", help="A first look: two views, 999 permutations, no probes."),
     ] = False,
     data: Annotated[
         str | None,
@@ -79,6 +114,10 @@ def audit(
 
     Example: `muc audit --before demo-clip --after demo-clip-ac --forget owner:artist --controls held-out`
     """
+    if quick and retain is not None:
+        raise MucError("--quick looks at no retained pictures; leave out --retain or --quick")
+    if retain is not None and before is None:
+        raise MucError("--retain asks what became of pictures since the encoder before; name it with --before")
     files = [file for file in (out, junit, html) if file is not None]
     for file in files:
         if not file.resolve().parent.is_dir():
@@ -86,7 +125,9 @@ def audit(
 
     from muc_core.audit.audit import AuditSettings
     from muc_core.auditing import audit_encoders
-    from muc_core.data.sets import resolve_items
+    from muc_core.data.captions import with_captions
+    from muc_core.data.controls import find_controls
+    from muc_core.data.sets import is_named_set, resolve_items
     from muc_core.reports import to_html, to_junit
     from muc_core.workspace import Workspace
     from muc_core.workspace.files import write_file
@@ -94,17 +135,29 @@ def audit(
     workspace = Workspace()
     records = workspace.encoder(before or after), workspace.encoder(after)
     dataset, split = named_data(records, data)
+    owner = resolve_items(forget, dataset=dataset, split=split)
+    chosen = find_controls(controls, owner, dataset=dataset, split=split, match=match, seed=seed)
+    compared = chosen.dataset
+    if captions is not None:
+        if is_named_set(forget):
+            raise MucError(f"--captions are for pictures given as a path; those of {forget!r} have theirs")
+        owner = with_captions(owner, captions)
+        if not all(compared.texts):
+            compared = with_captions(compared, captions)
+    kept = None if quick else _retained(retain, owner, dataset, split, seed)
     with Bar(quiet=as_json) as progress:
         result = audit_encoders(
             workspace.load(after),
-            resolve_items(forget, dataset=dataset, split=split),
-            resolve_items(controls, dataset=dataset, split=split),
+            owner,
+            compared,
             before=workspace.load(before) if before else None,
             retrained=workspace.load(retrained) if retrained else None,
+            retained=kept,
             mode=mode.value,
             views=QUICK_VIEWS if quick else views,
             probes=not quick,
             settings=AuditSettings(permutations=QUICK_PERMUTATIONS if quick else permutations, seed=seed),
+            warnings=chosen.warnings,
             progress=progress,
         )
     title = f"Did {after} forget {forget}?"
@@ -120,6 +173,23 @@ def audit(
     else:
         console().print(_for_people(result, title, files))
     raise typer.Exit(EXIT_CODES[result.verdict])
+
+
+def _retained(
+    spec: str | None, owner: "ImageTextDataset", dataset: "ImageTextDataset", split: "DataSplit | None", seed: int
+) -> "ImageTextDataset | None":
+    """The pictures to look at for collateral: those asked for, or some that were trained on; None: none are known."""
+    import numpy as np
+
+    from muc_core.data.sets import resolve_items
+
+    if spec is not None:
+        return resolve_items(spec, dataset=dataset, split=split)
+    others = [] if split is None else [item_id for item_id in split.retain if owner.find(item_id) is None]
+    if not others:
+        return None
+    drawn = np.random.default_rng(seed).permutation(len(others))[:RETAINED]
+    return dataset.subset([others[place] for place in np.sort(drawn)], name="retain")
 
 
 def _for_people(result: "AuditResult", title: str, files: list[Path]) -> RenderableType:
@@ -142,5 +212,37 @@ def _for_people(result: "AuditResult", title: str, files: list[Path]) -> Rendera
         meaning,
         *(f"- {sentence}" for sentence in sentences),
         f"- {passed} of {len(result.checks)} checks of controls and answers passed.",
+        *_harm(result),
         *(f"Written: {file}" for file in files),
     )
+
+
+def _harm(result: "AuditResult") -> list[RenderableType]:
+    """The most harmed of what nobody asked to forget."""
+    if result.collateral is None:
+        return []
+    found = result.collateral
+    kinds = {"pictures": found.items, "classes": found.classes, "texts": found.texts}
+    rows = [
+        (
+            kind if place == 0 else "",
+            change.name,
+            change.group,
+            f"{change.before:.2f}",
+            f"{change.after:.2f}",
+            f"{change.lost:.2f}",
+            "–" if change.interval is None else f"{change.interval.low:.2f} to {change.interval.high:.2f}",
+        )
+        for kind, changes in kinds.items()
+        for place, change in enumerate(changes)
+    ]
+    columns = {
+        "kind": "left",
+        "most harmed": "left",
+        "among": "left",
+        "before": "right",
+        "after": "right",
+        "lost": "right",
+        "interval": "right",
+    }
+    return ["", table(columns, rows, title="What others lost (margin, in similarity)")]

@@ -2,11 +2,14 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
+from pathlib import Path
 
-from muc_core.data.paths import match_key
+from muc_core.data.dataset import ImageTextDataset, Item
+from muc_core.data.paths import match_key, name_some
 from muc_core.errors import MucError
 
 CAPTION_FILES = ("captions.csv", "captions.tsv", "captions.jsonl")
@@ -73,6 +76,47 @@ def parse_captions(data: bytes, name: str) -> CaptionTable:
         rest = len(problems) - _MOST_PROBLEMS
         problems[_MOST_PROBLEMS:] = [f"{name}: {rest:,} more lines could not be used, for reasons like the above"]
     return CaptionTable(captions, tuple(problems))
+
+
+def with_captions(dataset: ImageTextDataset, path: Path) -> ImageTextDataset:
+    """Pictures with the captions of a file, in place of those they have. Labels and owners stay.
+
+    A line names a picture by its id, or by its bare file name where only one picture is called so.
+
+    Raises:
+        MucError: the file cannot be read, or a line of it; a picture has no caption in it.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise MucError(f"the captions {path} cannot be read: {error.strerror or error}") from error
+    table = parse_captions(data, path.name)
+    if table.problems:
+        raise MucError(table.problems[0])
+    bare = Counter(_bare(file) for file in table.captions)
+    by_name = {_bare(file): caption for file, caption in table.captions.items() if bare[_bare(file)] == 1}
+    names = Counter(_bare(match_key(item.id)) for item in dataset.items)
+
+    def caption_of(item: Item) -> str | None:
+        key = match_key(item.id)
+        found = table.captions.get(key)
+        if found is None and names[_bare(key)] == 1:
+            found = by_name.get(_bare(key))
+        return found.text if found else None
+
+    items = [replace(item, text=caption_of(item)) for item in dataset.items]
+    missing = [item.id for item in items if not item.text]
+    if missing:
+        known = name_some(list(table.captions), 3)
+        raise MucError(
+            f"{path.name} has no caption for {len(missing):,} of the {len(items):,} pictures of {dataset.name!r} "
+            f"({name_some(missing, 3)}); it names {known or 'no picture'}: each picture needs a line with its file name"
+        )
+    return ImageTextDataset(dataset.name, items, dataset.source)
+
+
+def _bare(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
 
 
 Row = dict[str, object] | MucError

@@ -4,7 +4,8 @@ An audit compares the owner's pictures with controls; the less they differ in lo
 tell them apart. Nothing here sees an encoder's answers, so that choosing controls cannot steer a verdict.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,11 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
-from muc_core.data.dataset import ImageTextDataset, Item
+from muc_core.data.copies import without
+from muc_core.data.dataset import LARGE, ImageTextDataset, Item, Selection
 from muc_core.data.interpolation import Interpolation
+from muc_core.data.sets import is_named_set, resolve_items
+from muc_core.data.splits import DataSplit
 from muc_core.errors import MucError
 from muc_core.stats.appearance import appearance, thumbnails
 from muc_core.stats.ranks import Float64
@@ -48,12 +52,83 @@ TRANSFORMED = (
 )
 
 
+TRANSFORMED_SPEC = "transformed"
+"""Asks for controls of the last resort where a set could be named."""
+
+FEWEST_TRANSFORMED = 100
+
+
 @dataclass(frozen=True, eq=False)
 class Controls:
     """The chosen controls and what a reader must know about them, in sentences."""
 
     dataset: ImageTextDataset
     warnings: tuple[str, ...]
+
+
+def find_controls(
+    spec: str,
+    owner: ImageTextDataset,
+    *,
+    dataset: ImageTextDataset,
+    split: DataSplit | None,
+    match: int | None = None,
+    seed: int = 0,
+) -> Controls:
+    """The controls that a spec names, less those that were trained on, as far as that is known.
+
+    Args:
+        spec: a set or a path as `resolve_items` knows it, or "transformed" for `transformed_controls` of what else the
+            encoder was trained on, which are as many as the owner's pictures, but at least `FEWEST_TRANSFORMED`.
+        owner: the pictures to audit.
+        dataset: what names of sets refer to; `split` is how it was used in training, where that is known.
+        match: so many of them are chosen that look most like the owner's (`matched_controls`); None takes all.
+        seed: of that choice.
+
+    Raises:
+        MucError: as `resolve_items`; all of them were trained on; nothing is at hand that could be transformed.
+    """
+    if spec == TRANSFORMED_SPEC:
+        if match is not None:
+            raise MucError("controls that are strongly changed are not matched; leave out how many to match")
+        ids = dataset.item_ids if split is None else split.retain
+        others = [item_id for item_id in ids if owner.find(item_id) is None]
+        if not others:
+            raise MucError("there are no other people's pictures that could serve as controls; name a set or a folder")
+        return transformed_controls(dataset.subset(others), most=max(len(owner), FEWEST_TRANSFORMED), seed=seed)
+    found, warnings = _never_trained(resolve_items(spec, dataset=dataset, split=split), spec, dataset, split)
+    if match is None:
+        return Controls(found, warnings)
+    chosen = matched_controls(owner, found, most=match, seed=seed)
+    return Controls(chosen.dataset, (*warnings, *chosen.warnings))
+
+
+def _never_trained(
+    controls: ImageTextDataset, spec: str, dataset: ImageTextDataset, split: DataSplit | None
+) -> tuple[ImageTextDataset, tuple[str, ...]]:
+    """Controls less those whose pixels were trained on; of large data sets only the ids of their items are compared."""
+    if split is None:
+        return controls, ()
+    trained = dataset.subset(split.train)
+    if len(trained) > LARGE:
+        taken = {item_id for item_id in controls.item_ids if trained.find(item_id) is not None}
+        taken = taken if is_named_set(spec) else set()
+    else:
+        known = set(_digests(trained))
+        taken = {i for i, digest in zip(controls.item_ids, _digests(controls), strict=True) if digest in known}
+    if len(taken) == len(controls):
+        raise MucError(
+            f"every picture of {spec!r} was trained on; controls must be pictures that the encoder never saw, such as "
+            "held-out"
+        )
+    warnings = (f"{len(taken):,} of the controls were trained on and are left out.",) if taken else ()
+    return without(controls, taken), warnings
+
+
+def _digests(dataset: ImageTextDataset) -> Iterator[bytes]:
+    for start in range(0, len(dataset), 1024):
+        for pixels in dataset.images(SIZE, range(start, min(start + 1024, len(dataset)))):
+            yield hashlib.sha256(pixels.numpy().tobytes()).digest()
 
 
 def matched_controls(owner: ImageTextDataset, pool: ImageTextDataset, *, most: int, seed: int) -> Controls:
@@ -137,6 +212,14 @@ def transformed_controls(others: ImageTextDataset, *, most: int, seed: int) -> C
     )
     dataset = ImageTextDataset(f"{others.name}: changed", chosen.items, _Transformed(chosen, changes))
     return Controls(dataset, (TRANSFORMED,))
+
+
+def strongly_changed(dataset: ImageTextDataset) -> bool:
+    """Whether these are controls of the last resort."""
+    source = dataset.source
+    while isinstance(source, Selection):
+        source = source.parent.source
+    return isinstance(source, _Transformed)
 
 
 def _look(dataset: ImageTextDataset, places: Sequence[int]) -> tuple[Float64, Float64]:

@@ -102,7 +102,7 @@ class TensorImages:
         return resized
 
 
-class _Selection:
+class Selection:
     """Some pictures of another set, read through that set so that both share what it remembers."""
 
     def __init__(self, parent: "ImageTextDataset", positions: Sequence[int]) -> None:
@@ -214,7 +214,7 @@ class ImageTextDataset:
             items: Sequence[Item] = self.items.take(positions)
         else:
             items = [self.items[position] for position in positions]
-        return ImageTextDataset(name or self.name, items, _Selection(self, positions))
+        return ImageTextDataset(name or self.name, items, Selection(self, positions))
 
     def images(
         self, size: int, indices: Sequence[int] | None = None, interpolation: Interpolation = "bicubic"
@@ -265,13 +265,13 @@ class ImageTextDataset:
     def _at_hand(self, size: int) -> bool:
         if isinstance(self.source, TensorImages):
             return self.source.pixels.shape[-2:] == (size, size)
-        if isinstance(self.source, _Selection):
+        if isinstance(self.source, Selection):
             parent = self.source.parent
             return parent._remembers(size) or parent._at_hand(size)
         return False
 
 
 def _fingerprint(source: ImageSource, indices: Sequence[int]) -> bytes | None:
-    if isinstance(source, _Selection):
+    if isinstance(source, Selection):
         return _fingerprint(source.parent.source, source.positions(indices))
     return source.fingerprint(indices) if isinstance(source, Fingerprinted) else None

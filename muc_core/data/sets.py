@@ -102,8 +102,7 @@ def resolve_items(spec: str, *, dataset: ImageTextDataset, split: DataSplit | No
         UnknownName: no such set or path; the message lists what is known.
         MucError: as `resolve_ids`, or a path without usable pictures.
     """
-    kind, colon, _ = spec.partition(":")
-    if spec in _PARTS or (colon and kind in ("owner", "category", "ids")):
+    if is_named_set(spec):
         return dataset.subset(resolve_ids(spec, dataset, split), name=spec)
     location = _locate(spec)
     if location is not None:
@@ -112,6 +111,12 @@ def resolve_items(spec: str, *, dataset: ImageTextDataset, split: DataSplit | No
     raise UnknownName(
         f"there is no set {spec[:100]!r}; known: {known}, ids:FILE, or the path of a folder, zip or picture"
     )
+
+
+def is_named_set(spec: str) -> bool:
+    """Whether a spec names items of the data set rather than a path."""
+    kind, colon, _ = spec.partition(":")
+    return spec in _PARTS or (bool(colon) and kind in ("owner", "category", "ids"))
 
 
 def list_sets(dataset: ImageTextDataset, split: DataSplit | None) -> list[SetInfo]:

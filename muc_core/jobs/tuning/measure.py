@@ -13,13 +13,15 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from muc_core.audit.alignment import Factors, image_text_factors, view_factors
-from muc_core.audit.audit import SURE_OF_MEMORY, WANTED_POWER, AuditSettings, audit, check_counts
+from muc_core.audit.audit import AuditSettings, audit, check_counts
+from muc_core.audit.detectability import WANTED_POWER
 from muc_core.audit.guard import control_guard
 from muc_core.audit.ordering import order_given
 from muc_core.audit.picture import draw, lay_out
 from muc_core.audit.result import AuditResult, Check
 from muc_core.audit.summary import summarise_factors
 from muc_core.audit.vectors import ImageTextVectors, Vectors, ViewVectors
+from muc_core.audit.verdict import SURE_OF_MEMORY
 from muc_core.auditing import GUARD_SIZE, VIEWS
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.sets import load_dataset

@@ -1,6 +1,7 @@
 """The audit on simulated encoders: what it refuses, what it says, how often it errs."""
 
 import json
+import re
 from typing import Literal
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 from scipy.stats import binomtest
 
 from muc_core.audit.adjustment import adjust
-from muc_core.audit.audit import FEWEST_CONTROLS, GUARD, AuditSettings, audit
-from muc_core.audit.result import AuditResult, Check
+from muc_core.audit.audit import FEWEST_CONTROLS, AuditSettings, audit
+from muc_core.audit.result import GUARD, STAND_INS, AuditResult, Check
 from muc_core.audit.vectors import ImageTextVectors, Vectors, ViewVectors
 from muc_core.errors import MucError
+from muc_core.stats.ranks import normal_scores
+from muc_core.stats.two_samples import equivalence_p
 
 Kind = Literal["image-text", "two-view"]
 QUICK = AuditSettings(permutations=199)
@@ -116,7 +119,11 @@ def test_without_the_encoder_before_fewer_questions_are_answered_and_that_is_sai
     assert set(found.findings) == {"trace", "below never-seen", "like never-seen"}
     assert found.delta == 0.5
     assert found.detectability.source == "planted"
-    assert found.harmed == ()
+    assert found.collateral is None
+    assert (
+        "not known without the encoder before"
+        in run(encoder("image-text", 200, 300, rng=np.random.default_rng(3)), 200).rule
+    )
     assert any("not known whether there was anything to forget" in sentence for sentence in found.explain())
 
 
@@ -162,18 +169,36 @@ def test_items_are_judged_one_by_one_and_those_of_concern_come_first() -> None:
     assert all(item.q >= item.p for item in found.items)
 
 
-def test_the_most_harmed_controls_are_named() -> None:
+def test_a_set_like_never_seen_ones_is_not_forgotten_while_single_pictures_stand_out() -> None:
     rng = np.random.default_rng(8)
-    before = encoder("image-text", 20, 60, memory=1, rng=rng)
-    assert isinstance(before, ImageTextVectors)
-    after = ImageTextVectors(before.views.copy(), before.texts.copy())
-    after.texts[25] = -after.texts[25]
-    found = run(after, 20, before=before)
-    assert found.harmed[0].id == "item 25"
-    assert len(found.harmed) == 10
-    assert [h.before - h.after for h in found.harmed] == sorted(
-        (h.before - h.after for h in found.harmed), reverse=True
-    )
+    before, after = encoder("image-text", 100, 800, memory=3, rng=rng), encoder("image-text", 100, 800, rng=rng)
+    assert isinstance(after, ImageTextVectors)
+    assert run(after, 100, before=before).verdict == "forgotten"
+    after.views[:, :5] = 3 * after.texts[:5]
+    found = run(after, 100, before=before)
+    assert found.findings["like never-seen"].p < 0.05
+    assert found.verdict == "under-forgotten"
+    assert "5 of them, taken one by one, still stand out" in found.rule
+
+
+def test_on_controls_of_the_last_resort_nothing_is_told() -> None:
+    rng = np.random.default_rng(2)
+    check = Check(name=STAND_INS, passed=False, value="changed", meaning="They are strongly changed.")
+    before = encoder("two-view", 200, 300, memory=3, rng=rng)
+    for memory in (-1.5, 0.0, 3.0):
+        found = run(encoder("two-view", 200, 300, memory=memory, rng=rng), 200, before=before, checks=(check,))
+        assert (found.verdict, found.rule) == ("cannot tell", "They are strongly changed.")
+
+
+def test_so_many_pictures_as_are_said_to_settle_it_do() -> None:
+    rng = np.random.default_rng(13)
+    few = run(encoder("image-text", 10, 40, rng=rng), 10, before=encoder("image-text", 10, 40, memory=2, rng=rng))
+    told = re.search(r"About ([\d,]+) pictures", few.rule)
+    assert told is not None
+    n = int(told[1].replace(",", ""))
+    standings = rng.normal(size=(400, 2, n))
+    settled = np.mean([equivalence_p(*(normal_scores(*pair)), bound=few.delta) < 0.05 for pair in standings])
+    assert settled == pytest.approx(0.8, abs=0.08)
 
 
 def test_the_result_survives_json_and_repeats_with_the_seed() -> None:

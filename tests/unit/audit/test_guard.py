@@ -8,8 +8,8 @@ from sklearn.datasets import load_sample_images
 from sklearn.metrics import roc_auc_score
 
 from muc_core.audit import guard
-from muc_core.audit.audit import GUARD
 from muc_core.audit.guard import control_guard, separate
+from muc_core.audit.result import GUARD
 from muc_core.data.demo import load_demo
 from muc_core.stats.appearance import NAMES, Pixels, appearance, thumbnails
 

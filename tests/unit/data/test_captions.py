@@ -3,12 +3,15 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muc_core.data.captions import Caption, CaptionTable, is_caption_file, parse_captions
+from muc_core.data.captions import Caption, CaptionTable, is_caption_file, parse_captions, with_captions
+from muc_core.data.dataset import ImageTextDataset, Item, TensorImages
 from muc_core.data.paths import match_key
 from muc_core.errors import MucError
 from tests.hostile import hostile_upload
@@ -158,3 +161,41 @@ def test_anything_at_all_gives_captions_or_sentences(content: bytes, kind: str, 
     for file, caption in table.captions.items():
         assert file == match_key(file) != ""
         assert caption.text is None or caption.text.strip() == caption.text != ""
+
+
+class TestCaptionsForPictures:
+    pictures = ImageTextDataset(
+        "mine",
+        [Item("a/one.png"), Item("a/two.png", label="bird"), Item("b/one.png")],
+        TensorImages(torch.zeros((3, 3, 4, 4), dtype=torch.uint8)),
+    )
+
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("c.csv", "file,caption\na/one.png,first\ntwo.png,second\nb/one.png,third\n"),
+            ("c.tsv", "file\tcaption\n./a/one.png\tfirst\na\\two.png\tsecond\nb/one.png\tthird\nc.png\tunused\n"),
+            (
+                "c.jsonl",
+                '{"file": "a/one.png", "caption": "first"}\n{"file": "x/two.png", "caption": "second"}\n'
+                '{"file": "b/one.png", "caption": "third"}\n',
+            ),
+        ],
+    )
+    def test_they_are_found_by_path_or_by_a_name_that_is_unique(self, tmp_path: Path, name: str, content: str) -> None:
+        (tmp_path / name).write_text(content)
+        found = with_captions(self.pictures, tmp_path / name)
+        assert found.texts == ("first", "second", "third")
+        assert found.items[1].label == "bird"
+
+    def test_a_picture_without_a_line_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "c.csv").write_text("file,caption\none.png,which\ntwo.png,second\n")
+        with pytest.raises(MucError, match=r"no caption for 2 of the 3 pictures of 'mine' \(a/one.png, b/one.png\)"):
+            with_captions(self.pictures, tmp_path / "c.csv")
+
+    def test_a_file_that_is_not_there_or_cannot_be_read_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(MucError, match="cannot be read: No such file"):
+            with_captions(self.pictures, tmp_path / "c.csv")
+        (tmp_path / "c.jsonl").write_text("no json\n")
+        with pytest.raises(MucError, match=r"c.jsonl, line 1: not a JSON object"):
+            with_captions(self.pictures, tmp_path / "c.jsonl")

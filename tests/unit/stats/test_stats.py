@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest, kstest, mannwhitneyu, ttest_ind
 from sklearn.metrics import roc_auc_score
 
-from muc_core.stats.power import power, smallest_effect
+from muc_core.stats.power import power, smallest_share
 from muc_core.stats.ranks import auc, conformal_p, normal_scores
 from muc_core.stats.rates import auc_with_interval, rate, true_positive_rate
 from muc_core.stats.two_samples import equivalence_p, permute, welch, welch_p
@@ -143,9 +143,26 @@ class TestPowerAndRates:
         )
         assert power(effect, n, m) == pytest.approx(found, abs=0.05)
 
-    def test_the_smallest_effect_is_seen_with_the_wanted_power(self) -> None:
-        assert power(smallest_effect(37, 90, wanted=0.8), 37, 90) == pytest.approx(0.8)
-        assert smallest_effect(20, 100) > smallest_effect(200, 100)
+    @pytest.mark.parametrize(("share", "n", "m"), [(0.1, 50, 100), (0.3, 20, 100), (0.5, 20, 40)])
+    def test_power_against_a_share_of_known_items_is_what_permutation_finds(self, share: float, n: int, m: int) -> None:
+        known = round(share * n)
+        seen = 0
+        for seed in range(400):
+            first = np.r_[RNG.normal(1.6, 1, known), RNG.normal(0, 1, n - known)]
+            found = permute(first, RNG.normal(0, 1, m), alternative="greater", permutations=199, seed=seed)
+            seen += found.p < 0.05
+        assert power(1.6, n, m, share=known / n) == pytest.approx(seen / 400, abs=0.08)
+
+    def test_the_smallest_share_is_seen_with_the_wanted_power(self) -> None:
+        share = smallest_share(1.6, 37, 90, wanted=0.8)
+        assert power(1.6, 37, 90, share=share) == pytest.approx(0.8, abs=1e-4)
+        assert smallest_share(1.6, 20, 100) > smallest_share(1.6, 200, 100)
+
+    def test_a_memory_that_is_too_faint_would_have_to_be_so_many_times_as_large(self) -> None:
+        times = smallest_share(0.3, 20, 50)
+        assert times > 1
+        assert power(0.3 * times, 20, 50) == pytest.approx(0.8)
+        assert smallest_share(0.0, 20, 50) == np.inf
 
     def test_rates_have_exact_intervals(self) -> None:
         found = rate(3, 20)

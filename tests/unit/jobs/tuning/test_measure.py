@@ -38,7 +38,8 @@ def test_the_audit_is_the_library_s_without_probes(home: Workspace, family: str)
         probes=False,
         settings=AuditSettings(permutations=YARDSTICK.permutations),
     )
-    assert figures(home, family).audit == expected
+    # the dial has its own figures of retained pictures, and says itself that no probes were made
+    assert figures(home, family).audit == expected.model_copy(update={"collateral": None, "warnings": ()})
 
 
 @pytest.mark.parametrize("family", ["clip", "simclr"])

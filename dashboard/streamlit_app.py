@@ -15,6 +15,7 @@ SECTIONS = {
     "Look closer": (
         ("matrices", "Matrices", ":material/grid_on:"),
         ("embedding_map", "Embedding map", ":material/scatter_plot:"),
+        ("stress_test", "Stress test", ":material/compress:"),
     ),
     "Unlearn": (("unlearn", "Unlearn", ":material/ink_eraser:"),),
     "Manage": (

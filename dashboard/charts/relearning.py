@@ -12,10 +12,14 @@ Measure = Literal["effect", "positive", "first"]
 """Standing above never-seen pictures, similarity with the own caption or views, share found first by their captions."""
 
 AXES: dict[Measure, str] = {
-    "effect": "above never-seen pictures, in units of their spread",
-    "positive": "similarity with the own caption or views",
-    "first": "share found first by their captions",
+    "effect": "above never-seen, in their spread",
+    "positive": "similarity with the own",
+    "first": "share found first",
 }
+"""Short, for a narrow window; the sentence below the figure says the rest."""
+LEGEND = {"orientation": "h", "x": 0, "yref": "container", "y": 0, "yanchor": "bottom"}
+"""At the foot of the figure, below the name of its axis in any size."""
+
 _NAMES: dict[Role, str] = {"after": "after unlearning", "retrained": "Retrain"}
 _FINDINGS = {
     "still there": "The pictures were never gone",
@@ -28,7 +32,8 @@ _FINDINGS = {
 def relearning_figure(result: RelearningStress, dark: bool, *, measure: Measure = "effect") -> go.Figure:
     """The untouched half step by step, with the interval over halves: after unlearning, and in Retrain.
 
-    A pale line shows the encoder before, which knows these pictures. By similarity the controls are drawn, too.
+    A pale line shows the encoder before, which knows these pictures. By similarity the controls are drawn, too. The
+    title, `relearning_finding`, is left to the page, where it breaks into lines in a narrow window.
 
     Args:
         result: of `muc_core.evaluation.stress`.
@@ -53,15 +58,11 @@ def relearning_figure(result: RelearningStress, dark: bool, *, measure: Measure 
         y=[before, before],
         name="before unlearning",
         mode="lines",
-        line={"color": _pale(HUES["forget"], 0.45), "width": 2, "dash": "dash"},
+        line={"color": _pale(HUES["forget"], 0.7 if dark else 0.45), "width": 2, "dash": "dash"},
         hovertemplate=f"before unlearning: {_text(before, measure)}<extra></extra>",
     )
-    figure.update_layout(
-        base_layout(relearning_finding(result, measure), dark, height=380, wrap=80), showlegend=True, hovermode="x"
-    )
-    figure.update_layout(
-        legend={"orientation": "h", "x": 0, "y": -0.22, "yanchor": "top"}, margin={"b": 92, "l": 64, "r": 16}
-    )
+    figure.update_layout(base_layout("", dark, height=360), showlegend=True, hovermode="x")
+    figure.update_layout(legend=LEGEND, margin={"t": 12, "b": 112, "l": 64, "r": 16})
     figure.update_xaxes(axis("steps of training on the other half", dark), range=[0, result.steps])
     figure.update_yaxes(axis(AXES[measure], dark), tickformat=".0%" if measure == "first" else None)
     return figure

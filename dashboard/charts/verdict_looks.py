@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from muc_core.audit.result import ItemVerdict, Verdict
+from muc_core.evaluation.stress import Verdict as StressVerdict
 
 
 @dataclass(frozen=True)
@@ -44,3 +45,17 @@ ITEM_LOOKS: dict[ItemVerdict, Look] = {
     "no trace found": replace(LOOKS["forgotten"], word="No trace found"),
 }
 """Those of most concern first."""
+
+STRESS_LOOKS: dict[StressVerdict, Look] = {
+    "still there": replace(LOOKS["under-forgotten"], word="Still there"),
+    "hidden, not forgotten": replace(LOOKS["under-forgotten"], word="Hidden, not forgotten", icon="visibility_off"),
+    "no trace came back": replace(LOOKS["forgotten"], word="No trace came back"),
+    "cannot tell": LOOKS["cannot tell"],
+}
+
+CAME_BACK_LOOKS: dict[bool | None, Look] = {
+    True: replace(LOOKS["under-forgotten"], word="A trace comes back", icon="undo"),
+    False: replace(LOOKS["forgotten"], word="Nothing comes back"),
+    None: replace(LOOKS["cannot tell"], word="Decides nothing", icon="remove"),
+}
+"""Of one test of residual stress."""

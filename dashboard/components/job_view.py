@@ -148,6 +148,10 @@ def describe(job: Job) -> str:
         return f"Training on {asked.get('data')} → {asked.get('name')}"
     if job.kind == "embedding_map":
         return f"Embedding map of {asked.get('before')} and {asked.get('after')}"
+    if job.kind == "residual_stress":
+        return f"Stress test of {asked.get('before')} → {asked.get('after')}, {asked.get('forget')}"
+    if job.kind == "audit":
+        return f"Audit of {asked.get('before', 'an encoder')} → {asked.get('after')}"
     if job.kind == "check_encoder":
         return f"Checking {asked.get('encoder')}"
     if job.kind == "import_encoder":
@@ -165,7 +169,7 @@ def say(job: Job) -> str:
     if job.state == "running":
         if not job.step:
             return f"{job.message or 'loading the encoder and the pictures'} …".capitalize()
-        return f"{job.message.capitalize()}, step {job.step:,} of {job.total:,}{_time_left(job)}"
+        return f"{job.message.capitalize()}, step {job.step:,} of {job.total:,}{time_left(job)}"
     if job.state == "done":
         made = f"The encoder {job.result['encoder']} is ready" if "encoder" in job.result else "Finished"
         return f"{made}{_took(job)}."
@@ -176,7 +180,8 @@ def say(job: Job) -> str:
     return error[:1].upper() + error[1:].rstrip(".") + "."
 
 
-def _time_left(job: Job) -> str:
+def time_left(job: Job) -> str:
+    """How much longer it will take at its pace so far, to be put after what it does; empty while that is not known."""
     if job.started is None or not job.step:
         return ""
     so_far = time.time() - job.started.timestamp()

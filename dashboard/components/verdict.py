@@ -5,10 +5,12 @@ import streamlit as st
 
 from dashboard.charts import verdict as charts
 from dashboard.charts.style import CONFIG, two_decimals
-from dashboard.charts.verdict_looks import LOOKS
+from dashboard.charts.verdict_looks import LOOKS, STRESS_LOOKS
 from dashboard.components.page import is_dark
+from dashboard.components.stress_hint import UNDECIDED, brought_back
 from dashboard.components.uploads import plain
 from muc_core.audit.result import GUARD, VERDICT_MEANING, AuditResult, Check
+from muc_core.jobs.tasks.residual_stress import SavedStress
 
 _CHECKED = {
     True: ":blue-badge[:material/check: passed]",
@@ -16,22 +18,32 @@ _CHECKED = {
     None: ":gray-badge[:material/remove: not made]",
 }
 
+OVERTURNED = (
+    "The answers of the encoder after show no trace of these pictures, but a stress test of its weights brought "
+    "forgotten pictures back."
+)
 
-def verdict_card(result: AuditResult, *, key: str, first_look: bool = False) -> None:
+
+def verdict_card(result: AuditResult, *, key: str, first_look: bool = False, stress: SavedStress | None = None) -> None:
     """The verdict on the set, its rule, and the meter.
 
     Args:
         key: tells the charts of several cards apart.
         first_look: it rests on few views and no probes, and another one follows.
+        stress: of the same encoders, in which pictures came back; a verdict that has found no trace gives way to it.
     """
-    look = LOOKS[result.verdict]
+    overturned = stress is not None and result.verdict == "forgotten"
+    look = STRESS_LOOKS["hidden, not forgotten"] if overturned else LOOKS[result.verdict]
     with st.container(border=True, key=f"verdict-{key}"):
         words, meter = st.columns([1, 1], gap="large", vertical_alignment="center")
         with words:
             if first_look:
                 st.caption("A first look with 2 views of each picture and no probes; the full audit follows.")
             st.markdown(f"## :{look.colour}[:material/{look.icon}: {look.word}]")
-            st.markdown(f"**{plain(VERDICT_MEANING[result.verdict])}**")
+            if overturned:
+                st.markdown(f"**{OVERTURNED}**")
+            else:
+                st.markdown(f"**{plain(VERDICT_MEANING[result.verdict])}**")
             st.markdown(plain(result.rule))
             st.caption(_counts(result))
         with meter:
@@ -43,6 +55,8 @@ def verdict_card(result: AuditResult, *, key: str, first_look: bool = False) -> 
                 config=CONFIG,
             )
             st.caption(charts.how_to_read_meter(result))
+        if stress is not None and result.verdict in UNDECIDED:
+            brought_back(stress, key=key)
     if first_look:
         return
     if result.detectability.effect > 0:

@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard.components.choices import Pair
 from dashboard.components.job_view import say
 from dashboard.components.page import errors_as_sentences
+from dashboard.components.stress_hint import offer_stress
 from dashboard.components.uploads import MyPictures, plain
 from dashboard.components.verdict import sureness_panel, verdict_card
 from dashboard.components.verdict_cards import verdict_cards
@@ -18,6 +19,7 @@ from dashboard.services import (
     PairData,
     audit_jobs,
     cost_of_audit,
+    encoder_records,
     known_audit,
     make_audit,
     plan_audit,
@@ -25,7 +27,9 @@ from dashboard.services import (
     start_audit,
     workspace,
 )
+from dashboard.services.stress import what_came_back
 from muc_core.audit.result import AuditResult
+from muc_core.encoders.manifest import AuditManifest
 from muc_core.errors import MucError
 from muc_core.jobs import Job, JobTable, cancel
 from muc_core.jobs.tasks.audit import read_audit
@@ -72,7 +76,7 @@ def audit_section(pair: Pair, pictures: MyPictures, controls: Controls, data: Pa
             icon=":material/info:",
         )
     thumbnails = dict(zip(pictures.dataset.ids, pictures.thumbnails, strict=True))
-    show_audit(result, pictures.names, thumbnails, title=f"{pair.before} → {pair.after}")
+    show_audit(result, pictures.names, thumbnails, title=f"{pair.before} → {pair.after}", pair=pair)
     return True
 
 
@@ -93,9 +97,23 @@ def _audit_now(plan: AuditPlan) -> AuditResult:
     return result
 
 
-def show_audit(result: AuditResult, names: Mapping[str, str], thumbnails: Mapping[str, str], *, title: str) -> None:
-    """A result: verdict, how sure it is, a card for each picture, and downloads."""
-    verdict_card(result, key="full")
+def show_audit(
+    result: AuditResult,
+    names: Mapping[str, str],
+    thumbnails: Mapping[str, str],
+    *,
+    title: str,
+    pair: Pair | None,
+) -> None:
+    """A result: verdict, how sure it is, a card for each picture, and downloads.
+
+    Args:
+        pair: the encoders audited; None when they are not here any more as they were.
+    """
+    stress = what_came_back(pair.before, pair.after) if pair is not None else None
+    verdict_card(result, key="full", stress=stress)
+    if pair is not None and stress is None:
+        offer_stress(result, pair)
     sureness_panel(result)
     st.subheader("Picture by picture", anchor=False)
     verdict_cards(result, names, thumbnails)
@@ -217,4 +235,13 @@ def earlier_audits() -> None:
     if chosen is None:
         return
     saved = read_audit(records[chosen])
-    show_audit(saved.result, saved.names, saved.thumbnails, title=records[chosen].manifest.title)
+    manifest = records[chosen].manifest
+    show_audit(saved.result, saved.names, saved.thumbnails, title=manifest.title, pair=_pair_of(manifest))
+
+
+def _pair_of(manifest: AuditManifest) -> Pair | None:
+    """The encoders of an earlier audit; None when one of them has been removed or changed since."""
+    known = {record.manifest.name: record.manifest.content_digest for record in encoder_records()}
+    names = manifest.before, manifest.after
+    same = all(name in known and known[name] == manifest.digests.get(f"encoder {name}") for name in names)
+    return Pair(*names) if same else None

@@ -1,0 +1,168 @@
+"""Making a stress test by a job: its cost before the start, its progress, and what was found, now or earlier."""
+
+import streamlit as st
+
+from dashboard.components.choices import Pair
+from dashboard.components.job_view import describe, duration, time_left
+from dashboard.components.page import errors_as_sentences
+from dashboard.components.stress_form import stress_form
+from dashboard.components.stress_result import show_stress
+from dashboard.components.uploads import plain
+from dashboard.services import workspace
+from dashboard.services.stress import (
+    StressForecast,
+    forecast,
+    start_stress,
+    stress_jobs,
+    stress_of,
+    stresses,
+)
+from muc_core.errors import MucError
+from muc_core.evaluation.stress import ResidualStress
+from muc_core.jobs import Job, JobTable, cancel
+from muc_core.jobs.stress_plan import ResidualStressSettings
+
+REFRESH_S = 1.0
+FAULT = "stress fault"
+
+
+def stress_section(pair: Pair) -> str | None:
+    """The form, and what was found with these settings or the offer to look for it. Key of the result shown."""
+    settings = stress_form(pair)
+    try:
+        expected = forecast(settings)
+    except MucError as refusal:
+        sentence = str(refusal)
+        st.info(f"**This cannot be tested.** {plain(sentence[:1].upper() + sentence[1:])}.", icon=":material/info:")
+        return None
+    found = stress_of(expected.key)
+    if found is not None:
+        show_stress(found, key="now")
+        return found.key
+    _offer(settings, expected)
+    return None
+
+
+def _offer(settings: ResidualStressSettings, expected: StressForecast) -> None:
+    """What the test does and costs, and the button that starts it; nothing while it runs."""
+    asked = settings.model_dump(mode="json")
+    job = next((job for job in stress_jobs() if job.settings == asked), None)
+    if job is not None and job.active:
+        return  # its progress is shown with that of the others
+    if job is not None and job.state in ("failed", "lost"):
+        st.error(f"The test did not end: {plain(job.error or 'no reason is known')}", icon=":material/error:")
+    with st.container(border=True, key="stress-offer"):
+        st.markdown(f"**{plain(_what(expected))}**")
+        st.markdown(plain(_cost(settings, expected)))
+        if settings.retrained is None:
+            st.caption(
+                ":material/info: Without Retrain it is not known what pictures would do that the encoder truly never "
+                "saw, so the result says less."
+            )
+        st.button(
+            "Start the stress test",
+            type="primary",
+            icon=":material/play_arrow:",
+            on_click=_start,
+            args=(settings,),
+        )
+        if job is not None and job.state == "cancelled":
+            st.caption("It was cancelled; nothing was kept of it.")
+        if fault := st.session_state.pop(FAULT, None):
+            st.error(plain(fault), icon=":material/error:")
+
+
+def _what(expected: StressForecast) -> str:
+    return (
+        f"{expected.n_items:,} pictures that were to be forgotten against {expected.n_controls:,} that were never "
+        "trained on."
+    )
+
+
+def _cost(settings: ResidualStressSettings, expected: StressForecast) -> str:
+    cost = expected.cost
+    copies = " and ".join(name for name in (settings.after, settings.retrained) if name is not None)
+    views = f", each in {cost.views} views" if cost.views > 1 else ""
+    took = (
+        "How long it takes depends on the size of the encoder; a large one may take hours."
+        if expected.seconds is None
+        else f"About {duration(expected.seconds)} on this machine when nothing else runs."
+    )
+    return (
+        f"It makes {cost.trainings:,} trainings of {cost.steps:,} steps on copies of {copies}, and computes "
+        f"{cost.looked:,} vectors{views}. {took} It runs in the background, also when you close this page; no encoder "
+        "is changed."
+    )
+
+
+def _start(settings: ResidualStressSettings) -> None:
+    try:
+        start_stress(settings)
+    except MucError as fault:
+        st.session_state[FAULT] = f"Not started: {fault}"
+
+
+def running_stresses() -> None:
+    """Progress of all stress tests that are queued or running, whoever started them."""
+    for job in stress_jobs():
+        if job.active:
+            st.fragment(_follow, run_every=REFRESH_S)(job.id)
+
+
+def _follow(job_id: str) -> None:
+    with errors_as_sentences():
+        job = JobTable(workspace()).job(job_id)
+        if not job.active:
+            st.rerun()
+        with st.container(border=True, key=f"stress-{job.id}"):
+            st.markdown(f"**{plain(describe(job))}**")
+            share = min(job.step / job.total, 1.0) if job.total else 0.0
+            st.progress(share, text=plain(_says(job, share)))
+            st.button(
+                "Cancel",
+                key=f"cancel stress {job.id}",
+                icon=":material/stop_circle:",
+                on_click=_stop,
+                args=(job.id,),
+                disabled=job.cancel_requested,
+            )
+
+
+def _says(job: Job, share: float) -> str:
+    if job.cancel_requested:
+        return "Is being cancelled."
+    if job.state == "queued":
+        return f"{(job.message or 'waiting for its turn').capitalize()}; one job runs at a time, the oldest first."
+    doing = job.message or "loading encoders and pictures"
+    return f"{doing[:1].upper()}{doing[1:]} · {share:.0%}{time_left(job)}".replace("%", " %")
+
+
+def _stop(job_id: str) -> None:
+    cancel(workspace(), job_id)
+
+
+def earlier_stresses(*, but: str | None) -> None:
+    """Results that were kept, of the page and of the command line, without the one shown already."""
+    known = {found.key: found for found in stresses() if found.key != but}
+    if not known:
+        if but is None and not stress_jobs():
+            st.caption("No stress test has been made yet. What you start goes on when you close this page.")
+        return
+    st.subheader("Earlier stress tests", anchor=False)
+    chosen = st.selectbox(
+        "Earlier stress tests",
+        list(known),
+        format_func=lambda key: f"{known[key].made:%Y-%m-%d %H:%M} UTC · {label(known[key].result)}",
+        label_visibility="collapsed",
+        key="earlier stress",
+        index=None,
+        placeholder="Choose one to see what it found",
+    )
+    if chosen is not None:
+        show_stress(known[chosen], key="earlier")
+
+
+def label(result: ResidualStress) -> str:
+    """A result in a line: the pair, the pictures, the verdict."""
+    names = result.encoders
+    return f"{names['before']} → {names['after']} · {result.forget} · {result.verdict}"

@@ -17,7 +17,10 @@ SECTIONS = {
         ("embedding_map", "Embedding map", ":material/scatter_plot:"),
         ("stress_test", "Stress test", ":material/compress:"),
     ),
-    "Unlearn": (("unlearn", "Unlearn", ":material/ink_eraser:"),),
+    "Unlearn": (
+        ("unlearn", "Unlearn", ":material/ink_eraser:"),
+        ("compare", "Compare", ":material/compare:"),
+    ),
     "Manage": (
         ("encoders", "Encoders", ":material/deployed_code:"),
         ("jobs", "Jobs", ":material/list_alt:"),

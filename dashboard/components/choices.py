@@ -1,6 +1,6 @@
 """The pair of encoders under audit, chosen once and kept on every page."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -45,39 +45,34 @@ def pick_pair() -> Pair:
             "There is no encoder to look at yet. Run `muc demo build` in a terminal to train the demo's, or "
             "`muc train` to train one on your own pictures, then reload this page."
         )
-    names = list(records)
     _follow_link(records)
-    if st.session_state.get(BEFORE) not in records:
-        st.session_state[BEFORE] = (
-            _FIRST_BEFORE if _FIRST_BEFORE in records else _first_original(list(records.values()))
-        )
-    if st.session_state.get(AFTER) not in records:
-        st.session_state[AFTER] = _first_after(list(records.values()), st.session_state[BEFORE])
     left, right = st.columns(2)
-    left.selectbox(
-        "Before",
-        names,
-        index=None,  # so that no choice is the default, which an address leaves out
-        required=True,
-        key=BEFORE,
-        bind="query-params",
-        help="The encoder as it was: it saw the forget set.",
-    )
-    right.selectbox(
-        "After",
-        names,
-        index=None,
-        required=True,
-        key=AFTER,
-        bind="query-params",
-        help="The encoder after unlearning, or retrained without the set.",
-    )
-    pair = Pair(st.session_state[BEFORE], st.session_state[AFTER])
+    with left:
+        before = _choose(
+            BEFORE, _first_before(records), list(records), "Before", "The encoder as it was: it saw the forget set."
+        )
+    with right:
+        after = _choose(
+            AFTER,
+            _first_after(list(records.values()), before),
+            list(records),
+            "After",
+            "The encoder after unlearning, or retrained without the set.",
+        )
+    pair = Pair(before, after)
     left.caption(_describe(records[pair.before]))
     right.caption(_describe(records[pair.after]))
     if pair.before != pair.after and (notes := pair_notes(pair.before, pair.after)):
         st.caption("  \n".join(f":material/info: {plain(note)}" for note in notes))
     return pair
+
+
+def _choose(key: str, first: str, names: Sequence[str], label: str, meaning: str) -> str:
+    """One of the pair. The address leaves the first option out, so that must be what a page without a choice shows."""
+    if st.session_state.get(key) not in names:
+        st.session_state[key] = first
+    options = [first, *(name for name in names if name != first)]
+    return st.selectbox(label, options, key=key, bind="query-params", help=meaning)
 
 
 def _follow_link(known: Container[str]) -> None:
@@ -94,9 +89,11 @@ def _follow_link(known: Container[str]) -> None:
         )
 
 
-def _first_original(records: Sequence[EncoderRecord]) -> str:
-    originals = [record.manifest.name for record in records if record.manifest.method is None]
-    return originals[0] if originals else records[0].manifest.name
+def _first_before(records: Mapping[str, EncoderRecord]) -> str:
+    if _FIRST_BEFORE in records:
+        return _FIRST_BEFORE
+    originals = [name for name, record in records.items() if record.manifest.method is None]
+    return originals[0] if originals else next(iter(records))
 
 
 def _first_after(records: Sequence[EncoderRecord], before: str) -> str:

@@ -1,5 +1,7 @@
 """What an encoder is still good for: figures of one set of pictures, none of them a test."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
@@ -39,3 +41,10 @@ def uniformity(directions: Float64) -> float:
     similar = directions @ directions.T
     first, second = np.triu_indices(n, 1)
     return float(logsumexp(4 * (similar[first, second] - 1)) - np.log(len(first)))
+
+
+def mean_difference(first: Sequence[SetFigures], second: Sequence[SetFigures]) -> float:
+    """Mean absolute difference of top-1 and of own similarity, over the same sets in two encoders; 0 = alike."""
+    pairs = list(zip(first, second, strict=True))
+    differences = [abs(a.top1 - b.top1) for a, b in pairs] + [abs(a.positive - b.positive) for a, b in pairs]
+    return sum(differences) / len(differences)

@@ -1,0 +1,81 @@
+"""Following one job on a page: its progress and a button to cancel it, or why it did not end."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from dashboard.components.job_view import say
+from dashboard.components.page import errors_as_sentences
+from dashboard.components.uploads import plain
+from dashboard.services import workspace
+from muc_core.errors import MucError
+from muc_core.jobs import Job, JobTable, cancel
+
+REFRESH_S = 1.0
+FAULT = "start fault"
+
+
+def follow_job(job: Job, what: str) -> None:
+    """Progress of a queued or running job, refreshed every second; the page runs anew when it has ended.
+
+    Args:
+        what: it does, a word or two that begin the line.
+    """
+    st.fragment(_follow, run_every=REFRESH_S)(job.id, what)
+
+
+def how_it_ended(job: Job | None, what: str, next_step: str) -> None:
+    """Why a job did not end well and what to do; nothing for one that did, still runs, or was never started."""
+    if job is None or job.active or job.state == "done":
+        return
+    if job.state == "cancelled":
+        st.info(f"{what} was cancelled. {next_step}", icon=":material/cancel:")
+        return
+    st.error(f"{what} did not end: {plain(_sentence(job.error))} {next_step}", icon=":material/error:")
+
+
+def start_button(label: str, begin: Callable[[], object], *, key: str, main: bool = True) -> None:
+    """A button that queues a job; a refusal is said below it. `main`: it is what the page is for."""
+    st.button(
+        label,
+        type="primary" if main else "secondary",
+        icon=":material/play_arrow:",
+        key=key,
+        on_click=_begin,
+        args=(begin, key),
+    )
+    if fault := st.session_state.pop(f"{FAULT} {key}", None):
+        st.error(plain(fault), icon=":material/error:")
+
+
+def _begin(begin: Callable[[], object], key: str) -> None:
+    try:
+        begin()
+    except MucError as fault:
+        st.session_state[f"{FAULT} {key}"] = f"Not started: {fault}"
+
+
+def _follow(job_id: str, what: str) -> None:
+    with errors_as_sentences():
+        job = JobTable(workspace()).job(job_id)
+        if not job.active:
+            st.rerun()
+        share = min(job.step / job.total, 1.0) if job.total else 0.0
+        st.progress(share, text=plain(f"{what}. {say(job)}"))
+        st.button(
+            "Cancel",
+            key=f"cancel {job.id}",
+            icon=":material/stop_circle:",
+            on_click=_stop,
+            args=(job.id,),
+            disabled=job.cancel_requested,
+        )
+
+
+def _stop(job_id: str) -> None:
+    cancel(workspace(), job_id)
+
+
+def _sentence(error: str | None) -> str:
+    said = error or "no reason is known"
+    return said.rstrip(".") + "."

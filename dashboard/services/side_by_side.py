@@ -1,0 +1,95 @@
+"""What the page Compare asks: encoders of one original side by side, as far as they are measured.
+
+Figures lie in the workspace, a file for each encoder; they are read again only when a file was added or changed.
+"""
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.services import has_text, workspace
+from muc_core.jobs import Job, JobTable, submit
+from muc_core.jobs.tasks.compare import (
+    KIND,
+    Compared,
+    CompareSettings,
+    SideBySide,
+    candidates,
+    gap,
+    read_comparison,
+)
+from muc_core.jobs.tuning.bench import FOLDER, reference_of
+from muc_core.jobs.tuning.measure import Figures, Material, open_material
+
+
+def comparable(before: str, after: str) -> tuple[str, ...]:
+    """Names of what can stand beside `after`. Raises `MucError` as `candidates`."""
+    return candidates(workspace(), before, after)
+
+
+def side_by_side(original: str, encoders: tuple[str, ...]) -> SideBySide:
+    """What is known of these encoders. Raises `MucError` as `read_comparison`."""
+    folder = workspace().home / FOLDER
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    state = tuple((path.name, path.stat().st_mtime_ns) for path in files if path.suffix == ".json")
+    digests = tuple(workspace().encoder(name).manifest.content_digest for name in (original, *encoders))
+    return _side_by_side(str(workspace().home), original, encoders, digests, state)
+
+
+@st.cache_resource(show_spinner="Reading what was measured ...", max_entries=16)
+def _side_by_side(
+    home: str, original: str, encoders: tuple[str, ...], digests: tuple[str, ...], state: tuple[tuple[str, int], ...]
+) -> SideBySide:
+    manifest = workspace().encoder(encoders[0]).manifest
+    reference = reference_of(manifest)
+    # the digest alone decides: the split says which pictures are meant
+    material = _material(reference.digest, reference.split.model_dump_json(), has_text(manifest), encoders[0])
+    settings = CompareSettings(original=original, encoders=encoders)
+    return read_comparison(workspace(), settings, material=material)
+
+
+@st.cache_resource(show_spinner="Loading the pictures ...", max_entries=4)
+def _material(digest: str, split: str, reads_text: bool, name: str) -> Material:
+    return open_material(reference_of(workspace().encoder(name).manifest), reads_text=reads_text)
+
+
+def compare_job(original: str, encoders: tuple[str, ...]) -> Job | None:
+    """The newest job that measures these."""
+    wanted = CompareSettings(original=original, encoders=encoders).model_dump(mode="json")
+    return next((job for job in JobTable(workspace()).jobs() if job.kind == KIND and job.settings == wanted), None)
+
+
+def start_compare(original: str, encoders: tuple[str, ...]) -> Job:
+    """Measure in the background; asked twice, it runs once. Raises `MucError`."""
+    return submit(workspace(), KIND, CompareSettings(original=original, encoders=encoders), unique=True)
+
+
+def comparison_table(side: SideBySide) -> pd.DataFrame:
+    """A row for each encoder, the original first, exact numbers; empty where there is none."""
+    retrained = side.retrained
+    reference = None if retrained is None else retrained.figures
+    rows = [_row(compared, side.original.figures, reference) for compared in (side.original, *side.encoders)]
+    return pd.DataFrame(rows)
+
+
+def _row(compared: Compared, original: Figures | None, retrained: Figures | None) -> dict[str, object]:
+    manifest, found = compared.manifest, compared.figures
+    row: dict[str, object] = {
+        "encoder": manifest.name,
+        "method": manifest.method or "original",
+        "run_time_s": manifest.run_time_s,
+    }
+    if found is None:
+        row["verdict"] = "not measured yet" if compared.measured is None else f"no verdict: {compared.measured.refused}"
+        return row
+    trace = found.audit.findings["trace"]
+    return row | {
+        "verdict": found.audit.verdict,
+        "effect": trace.effect.value,
+        "effect_low": trace.effect.low,
+        "effect_high": trace.effect.high,
+        "gap_to_retrain": None if retrained is None else gap(found, retrained),
+        "forget_top1": found.forget.top1,
+        "retain_top1": found.retain.top1,
+        "held_out_top1": found.held_out.top1,
+        "collateral": None if original is None else original.retain.positive - found.retain.positive,
+    }

@@ -7,6 +7,8 @@ import typer
 from muc_core import __version__
 from muc_core.cli import demo, encoders, jobs
 from muc_core.cli.audit import audit
+from muc_core.cli.bench import bench_methods
+from muc_core.cli.evaluate import evaluate
 from muc_core.cli.group import Speaking
 from muc_core.cli.matrices import matrices
 from muc_core.cli.presets import presets
@@ -30,6 +32,8 @@ app.command()(audit)
 app.command()(matrices)
 app.command()(stress)
 app.command()(sweep)
+app.command()(evaluate)
+app.command()(bench_methods)
 app.command()(serve_encoder)
 app.command()(presets)
 app.add_typer(encoders.app, name="encoders")

@@ -118,13 +118,8 @@ class WhiteBox:
     pictures: Pictures
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
 
-    def evaluate(
-        self, subject: Subject, *, retrained: Subject | None = None, progress: Progress = SILENT
-    ) -> Evaluation:
-        """All metrics of an encoder.
-
-        Args:
-            retrained: Retrain, for likeness to it; without it those metrics are missing.
+    def evaluate(self, subject: Subject, *, progress: Progress = SILENT) -> Evaluation:
+        """All metrics of an encoder that need no other.
 
         Raises:
             MucError: vectors that are not finite.
@@ -135,7 +130,6 @@ class WhiteBox:
         self._attack_views(embedded, found)
         self._classify(embedded, found)
         self._with_captions(embedded, found)
-        self._compare(embedded, retrained, found, progress)
         return Evaluation(
             encoder=subject.encoder.name,
             digest=subject.encoder.digest,
@@ -145,6 +139,13 @@ class WhiteBox:
             missing={reason: tuple(names) for reason, names in found.missing.items()},
             notes=tuple(found.notes),
         )
+
+    def compare(self, subject: Subject, retrained: Subject, *, progress: Progress = SILENT) -> dict[str, float]:
+        """Likeness to Retrain on forgotten and held-out pictures, by metric. Raises as `evaluate`."""
+        parts = ("forget", "held_out")
+        each = (_Embedded(one, self.pictures, self.settings, progress) for one in (subject, retrained))
+        ours, theirs = (np.concatenate([embedded.of(part) for part in parts]) for embedded in each)
+        return {"cka": linear_cka(ours, theirs), "neighbours": neighbour_overlap(ours, theirs)}
 
     @cached_property
     def classes(self) -> Classes:
@@ -225,16 +226,6 @@ class WhiteBox:
                 at = recall(query, gallery, own).at
                 found.values |= {f"{way}_r{k}_{part}": value for k, value in at.items()}
             start += len(own)
-
-    def _compare(self, embedded: "_Embedded", retrained: Subject | None, found: "_Found", progress: Progress) -> None:
-        if retrained is None:
-            reason = "there is no Retrain to compare with, and nothing else can stand for it; name one (--retrained)"
-            found.miss(reason, ["gap", "collateral", "beyond_retrain", "cka", "neighbours"])
-            return
-        theirs = _Embedded(retrained, self.pictures, self.settings, progress)
-        ours, wanted = (np.concatenate([each.of("forget"), each.of("held_out")]) for each in (embedded, theirs))
-        found.values["cka"] = linear_cka(ours, wanted)
-        found.values["neighbours"] = neighbour_overlap(ours, wanted)
 
 
 _FEW = "fewer than 100 held-out pictures set no threshold with 1 % of false alarms"

@@ -1,0 +1,193 @@
+"""What a bench makes and evaluates, with which settings and seeds."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+import muc_core.unlearning.methods  # noqa: F401  (registers them)
+from muc_core.errors import UnknownName
+from muc_core.jobs.bench.results import Result
+from muc_core.jobs.demo import ORIGINALS, UNLEARNED
+from muc_core.jobs.tasks.train import TrainJob
+from muc_core.jobs.tasks.unlearn import UnlearnJob
+from muc_core.unlearning.method import METHODS
+
+ORIGINAL, RETRAIN = "original", "retrain"
+FORGET = "owner:artist"
+
+
+class Plan(BaseModel):
+    """What to run.
+
+    Attributes:
+        families: of the demo's originals, such as "clip".
+        methods: names of unlearning methods; Retrain is always among them.
+        train_seeds, unlearn_seeds, eval_seeds: how many of each, from 0 on.
+        epochs_scale: share of every recipe's epochs, at least one epoch: less than 1 is a rehearsal.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    families: tuple[str, ...] = Field(min_length=1)
+    methods: tuple[str, ...] = Field(min_length=1)
+    train_seeds: int = Field(default=3, ge=1, le=100)
+    unlearn_seeds: int = Field(default=2, ge=1, le=100)
+    eval_seeds: int = Field(default=1, ge=1, le=100)
+    epochs_scale: float = Field(default=1.0, gt=0, le=10)
+
+
+@dataclass(frozen=True)
+class Made:
+    """An encoder of the plan: how it is made, and the name of the one it is made from."""
+
+    family: str
+    method: str
+    train_seed: int
+    unlearn_seed: int
+    job: TrainJob | UnlearnJob
+
+    @property
+    def name(self) -> str:
+        return self.job.name
+
+    @property
+    def original(self) -> str:
+        return self.job.original if isinstance(self.job, UnlearnJob) else self.job.name
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """An evaluation of the plan.
+
+    Attributes:
+        made: the encoder.
+        retrained: Retrain to compare with; None: there is none other.
+        seed: of the evaluation.
+    """
+
+    made: Made
+    retrained: Made | None
+    seed: int
+
+    @property
+    def key(self) -> str:
+        retrained = None if self.retrained is None else self.retrained.name
+        return _digest([self.made.name, self.made.original, retrained, self.seed])
+
+    def result(self, **found: Any) -> Result:
+        made = self.made
+        return Result(
+            key=self.key,
+            family=made.family,
+            method=made.method,
+            train_seed=made.train_seed,
+            unlearn_seed=made.unlearn_seed,
+            eval_seed=self.seed,
+            settings=made.job.settings,
+            **found,
+        )
+
+
+def known_families() -> tuple[str, ...]:
+    """Families of which the demo has an original with unlearned encoders."""
+    made_from = {job.original for job in UNLEARNED}
+    return tuple(job.family for job in ORIGINALS if job.name in made_from)
+
+
+def make_plan(
+    *,
+    families: Sequence[str],
+    methods: Sequence[str] = (),
+    train_seeds: int = 3,
+    unlearn_seeds: int = 2,
+    eval_seeds: int = 1,
+    epochs_scale: float = 1.0,
+) -> Plan:
+    """A plan; no methods: all. Raises `UnknownName` for families and methods that are not known."""
+    for family in families:
+        if family not in known_families():
+            raise UnknownName(f"the demo has no family {family!r} to run; known: {', '.join(known_families())}")
+    for method in methods:
+        METHODS.get(method)
+    chosen = methods or METHODS.names()
+    return Plan(
+        families=tuple(dict.fromkeys(families)),
+        methods=tuple(name for name in METHODS.names() if name in {*chosen, RETRAIN}),
+        train_seeds=train_seeds,
+        unlearn_seeds=unlearn_seeds,
+        eval_seeds=eval_seeds,
+        epochs_scale=epochs_scale,
+    )
+
+
+def evaluations(plan: Plan) -> list[Evaluated]:
+    """All evaluations of a plan, originals and Retrains first."""
+    found: list[Evaluated] = []
+    for family in plan.families:
+        for train_seed in range(plan.train_seeds):
+            original = _original(family, train_seed, plan.epochs_scale)
+            made = {
+                (method, seed): _unlearned(original, method, seed, plan.epochs_scale)
+                for method in plan.methods
+                for seed in range(plan.unlearn_seeds)
+            }
+            for eval_seed in range(plan.eval_seeds):
+                found.append(Evaluated(original, made[RETRAIN, 0], eval_seed))
+                for (method, seed), each in made.items():
+                    other = made[RETRAIN, (seed + 1) % plan.unlearn_seeds]
+                    reference = other if method == RETRAIN else made[RETRAIN, seed]
+                    found.append(Evaluated(each, None if reference is each else reference, eval_seed))
+    return sorted(found, key=lambda each: (each.seed, each.made.method not in (ORIGINAL, RETRAIN)))
+
+
+def needed(each: Evaluated) -> Iterator[Made]:
+    """The encoders that an evaluation needs, beside its original."""
+    yield each.made
+    if each.retrained is not None:
+        yield each.retrained
+
+
+def _original(family: str, seed: int, scale: float) -> Made:
+    recipe = next(job for job in ORIGINALS if job.family == family and job.name == f"demo-{family}")
+    settings = _scaled(recipe.settings, scale)
+    content = recipe.model_copy(update={"settings": settings, "seed": seed})
+    name = f"{family}-{ORIGINAL}-t{seed}-{_digest(content.model_dump(mode='json'))[:8]}"
+    return Made(family, ORIGINAL, seed, 0, content.model_copy(update={"name": name}))
+
+
+def _unlearned(original: Made, method: str, seed: int, scale: float) -> Made:
+    settings = _scaled(recipe_of(original.family, method), scale)
+    # a seed of its own: Retrain must not begin with the original's weights
+    job = UnlearnJob(
+        name="unnamed",
+        method=method,
+        original=original.name,
+        forget=FORGET,
+        settings=settings,
+        seed=1000 + 100 * original.train_seed + seed,
+    )
+    name = f"{original.family}-{method}-t{original.train_seed}-u{seed}-{_digest(job.model_dump(mode='json'))[:8]}"
+    return Made(original.family, method, original.train_seed, seed, job.model_copy(update={"name": name}))
+
+
+def recipe_of(family: str, method: str) -> dict[str, JsonValue]:
+    """The demo's settings of a method, or for one without any those that follow from its own defaults."""
+    for job in UNLEARNED:
+        if job.original == f"demo-{family}" and job.method == method:
+            return dict(job.settings)
+    defaults = METHODS.get(method).settings()
+    return {"epochs": defaults.epochs, "checkpoints": 1}
+
+
+def _scaled(settings: Mapping[str, JsonValue], scale: float) -> dict[str, JsonValue]:
+    epochs = settings["epochs"]
+    assert isinstance(epochs, int)
+    return {**settings, "epochs": max(1, round(epochs * scale)), "checkpoints": 1}
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,0 +1,195 @@
+"""Works through a bench plan in several processes, originals and Retrains first, evaluations as soon as they can be."""
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from muc_core.errors import Cancelled, MucError
+from muc_core.jobs.bench.plan import ORIGINAL, RETRAIN, Evaluated, Made, needed
+from muc_core.jobs.bench.results import Result
+from muc_core.jobs.bench.work import UntilDeadline, evaluate, make
+from muc_core.workspace import Workspace
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What came of a task: nothing when time was over; `error` is a sentence."""
+
+    stopped: bool = False
+    error: str | None = None
+    result: Result | None = None
+
+
+@dataclass
+class _Queue:
+    """What is to be done, and in which order."""
+
+    evaluations: list[Evaluated]
+    home: Path
+    made: set[str] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)
+    busy: set[str] = field(default_factory=set)
+    making: list[Made] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        encoders = {one.name: one for each in self.evaluations for one in needed(each)}
+        # an unlearned encoder is made from its original
+        originals = {each.made.original for each in self.evaluations}
+        self.made = {name for name in {*encoders, *originals} if (self.home / "encoders" / name).exists()}
+        self.making = [one for one in encoders.values() if one.name not in self.made]
+
+    def next(self) -> Made | Evaluated | None:
+        """The most urgent task that can begin; None when all wait for others, or nothing is left."""
+        ready = [one for one in self.making if one.original in self.made or one.method == ORIGINAL]
+        ready.sort(key=lambda one: (one.method != ORIGINAL, one.method != RETRAIN, -_epochs(one)))
+        if ready and ready[0].method in (ORIGINAL, RETRAIN):
+            self.making.remove(ready[0])
+            return ready[0]
+        for each in self.evaluations:
+            if all(one.name in self.made for one in needed(each)):
+                self.evaluations.remove(each)
+                return each
+        if ready:
+            self.making.remove(ready[0])
+            return ready[0]
+        return None
+
+    def give_up(self) -> Iterator[Result]:
+        """Results of what can never be evaluated, because an encoder that it needs could not be made."""
+        for one in [one for one in self.making if one.original in self.failed]:
+            self.making.remove(one)
+            self.failed[one.name] = self.failed[one.original]
+        for each in list(self.evaluations):
+            if reason := next((self.failed[one.name] for one in needed(each) if one.name in self.failed), None):
+                self.evaluations.remove(each)
+                yield each.result(error=reason)
+
+
+def work_through(
+    evaluations: Sequence[Evaluated],
+    home: Path,
+    *,
+    processes: int,
+    device: Device,
+    deadline: float | None,
+) -> Iterator[Result]:
+    """Make the encoders and yield each result as it comes; ends early when the deadline has passed.
+
+    Args:
+        home: folder of the workspace with the encoders.
+        processes: 1: all in this process.
+        deadline: in seconds of `time.time()`.
+
+    Raises:
+        MucError: a process died.
+    """
+    if not evaluations:
+        return
+    _open(home)
+    queue = _Queue(list(evaluations), home)
+    threads = max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // processes))
+    if processes == 1:
+        yield from _here(queue, device, threads, deadline)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _start, (home, device, threads)) as pool:
+        yield from _beside(queue, pool, processes, deadline)
+
+
+def _here(queue: _Queue, device: Device, threads: int, deadline: float | None) -> Iterator[Result]:
+    before = os.environ.get(_CPU), torch.get_num_threads()
+    try:
+        _start(queue.home, device, threads)
+        while (task := queue.next()) is not None:
+            answer = _work(task, deadline)
+            if answer.stopped:
+                return
+            yield from _take(queue, task, answer)
+    finally:
+        torch.set_num_threads(before[1])
+        if before[0] is None:
+            os.environ.pop(_CPU, None)
+
+
+def _beside(queue: _Queue, pool: Executor, processes: int, deadline: float | None) -> Iterator[Result]:
+    running: dict[Future[_Answer], Made | Evaluated] = {}
+    stopped = False
+    try:
+        while True:
+            while not stopped and len(running) < processes and (task := queue.next()) is not None:
+                running[pool.submit(_work, task, deadline)] = task
+            if not running:
+                return
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                task = running.pop(future)
+                answer = future.result()
+                stopped = stopped or answer.stopped
+                if not answer.stopped:
+                    yield from _take(queue, task, answer)
+    except BrokenProcessPool as error:
+        raise MucError(
+            "a process died, perhaps for want of memory; what was finished is kept: start again with fewer processes"
+        ) from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _take(queue: _Queue, task: Made | Evaluated, answer: _Answer) -> Iterator[Result]:
+    if isinstance(task, Evaluated):
+        yield answer.result or task.result(error=answer.error)
+    elif answer.error is None:
+        queue.made.add(task.name)
+    else:
+        queue.failed[task.name] = answer.error
+        yield from queue.give_up()
+
+
+_CPU = "ACCELERATE_USE_CPU"
+_workspaces: dict[Path, Workspace] = {}
+_home: list[Path] = []
+
+
+def _open(home: Path) -> Workspace:
+    if home not in _workspaces or not home.exists():
+        _workspaces[home] = Workspace(home, assets=home / "none")
+    return _workspaces[home]
+
+
+def _start(home: Path, device: Device, threads: int) -> None:
+    """Prepare a process: its workspace, its device, its share of the cores."""
+    if device == "cpu":
+        os.environ[_CPU] = "true"  # obeyed by accelerate in training and by `compute_device`
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
+    _home[:] = [home]
+
+
+def _work(task: Made | Evaluated, deadline: float | None) -> _Answer:
+    progress = UntilDeadline(deadline)
+    try:
+        progress.report(0, 1, "")
+        workspace = _open(_home[0])
+        if isinstance(task, Evaluated):
+            return _Answer(result=evaluate(task, workspace, progress))
+        make(task, workspace, progress)
+        return _Answer()
+    except Cancelled:
+        return _Answer(stopped=True)
+    except MucError as error:
+        return _Answer(error=str(error))
+
+
+def _epochs(made: Made) -> int:
+    epochs = made.job.settings["epochs"]
+    return epochs if isinstance(epochs, int) else 0

@@ -1,0 +1,211 @@
+"""What a bench found, as tables: a mean and its spread for every method and metric, over all seeds."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from muc_core.errors import MucError, UnknownName
+from muc_core.evaluation.metrics import METRICS, Metric
+from muc_core.evaluation.spread import Spread, spread
+from muc_core.evaluation.tables import Table
+from muc_core.jobs.bench.plan import ORIGINAL
+from muc_core.jobs.bench.results import PLAN, Result, read_results
+from muc_core.unlearning.method import METHODS
+
+BEGIN, END = "<!-- written by `make results` -->", "<!-- end of what `make results` writes -->"
+SUMMARY = ("gap", "collateral", "rte", "views")
+"""Metrics of the first table, besides the audit."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The results of a bench.
+
+    Attributes:
+        results: the records, those of one family and method with the same settings.
+        made: versions and device, from the plan.
+    """
+
+    results: tuple[Result, ...]
+    made: dict[str, object]
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(result.family for result in self.results))
+
+    def methods(self, family: str) -> tuple[str, ...]:
+        """Nearest to Retrain first; the original at the top, methods without a gap at the end."""
+        names = dict.fromkeys(result.method for result in self.results if result.family == family)
+
+        def place(method: str) -> tuple[bool, float]:
+            gap = self.spread(family, method, lambda result: result.values.get("gap"))
+            return method != ORIGINAL, float("inf") if gap is None else gap.mean
+
+        return tuple(sorted(names, key=place))
+
+    def of(self, family: str, method: str) -> list[Result]:
+        return [result for result in self.results if (result.family, result.method) == (family, method)]
+
+    def spread(self, family: str, method: str, value: Callable[[Result], float | None]) -> Spread | None:
+        """A figure over the runs of a method, grouped by training; evaluations of one encoder count once."""
+        runs: dict[int, dict[int, list[float]]] = {}
+        for result in self.of(family, method):
+            found = value(result)
+            if found is not None:
+                runs.setdefault(result.train_seed, {}).setdefault(result.unlearn_seed, []).append(found)
+        if not runs:
+            return None
+        return spread([[sum(values) / len(values) for values in each.values()] for each in runs.values()])
+
+    def overview(self, family: str) -> Table:
+        """A row a method: gap with its interval, collateral, cost, and what the audit says."""
+        columns = ["method", "average gap", "95 % interval"]
+        columns += [METRICS.get(name).title for name in SUMMARY[1:]]
+        columns += ["audit effect d", "audit verdicts", "trainings x unlearnings"]
+        rows = []
+        for method in self.methods(family):
+            cells = [title_of(method)]
+            gap = self.metric(family, method, "gap")
+            cells += [_text(METRICS.get("gap"), gap), _interval(METRICS.get("gap"), gap)]
+            cells += [_text(METRICS.get(name), self.metric(family, method, name)) for name in SUMMARY[1:]]
+            effect = self.spread(
+                family, method, lambda result: None if result.audit is None else result.audit.effect.value
+            )
+            verdicts = Counter(result.audit.verdict for result in self.of(family, method) if result.audit)
+            said = ", ".join(f"{verdict} {count}" for verdict, count in verdicts.most_common())
+            runs = "–" if effect is None else f"{effect.groups} x {effect.runs / effect.groups:g}"
+            rows.append((*cells, _text(METRICS.get("cka"), effect), said or "–", runs))
+        return Table(tuple(columns), tuple(rows))
+
+    def details(self, family: str, *, in_gap: bool) -> Table:
+        """A row a metric, a column a method: mean ± spread. `in_gap`: the metrics of the average gap, or the others."""
+        methods = self.methods(family)
+        rows = []
+        for metric in METRICS:
+            found = [self.metric(family, method, metric.name) for method in methods]
+            if metric.name not in SUMMARY and metric.in_gap == in_gap and any(found):
+                rows.append((metric.title, *(_text(metric, each) for each in found)))
+        return Table(("metric", *(title_of(method) for method in methods)), tuple(rows))
+
+    def metric(self, family: str, method: str, name: str) -> Spread | None:
+        return self.spread(family, method, lambda result: result.values.get(name))
+
+    def remarks(self, family: str) -> list[str]:
+        """Errors, what is missing, and what the figures leave out, each once."""
+        said = []
+        for result in self.results:
+            if result.family != family:
+                continue
+            if result.error:
+                said.append(f"{title_of(result.method)}: {result.error}")
+            said += result.notes
+            for reason, names in result.missing.items():
+                titles = ", ".join(METRICS.get(name).title for name in names)
+                said.append(f"{title_of(result.method)}, not computed ({titles}): {reason}.")
+        return list(dict.fromkeys(said))
+
+    def settings(self, family: str) -> list[str]:
+        lines = []
+        for method in self.methods(family):
+            settings = {name: value for name, value in self.of(family, method)[0].settings.items() if name != "augment"}
+            given = ", ".join(f"{name} {value}" for name, value in settings.items() if name != "checkpoints")
+            lines.append(f"- {title_of(method)}: {given}")
+        return lines
+
+    def to_markdown(self) -> str:
+        """All tables under headings, to be put into a page."""
+        parts = [_how(self.made, self.results)]
+        for family in self.families:
+            counts = next((r.counts for r in self.results if r.family == family and r.counts), {})
+            sizes = ", ".join(f"{count} {part.replace('_', '-')}" for part, count in counts.items())
+            parts += [f"## {family}\n\nPictures: {sizes}.\n", self.overview(family).to_markdown()]
+            parts += ["### Metrics of the average gap\n", self.details(family, in_gap=True).to_markdown()]
+            parts += ["### Other metrics\n", self.details(family, in_gap=False).to_markdown()]
+            if remarks := self.remarks(family):
+                parts.append("\n".join(f"- {remark}" for remark in remarks) + "\n")
+            parts.append("Settings (views aside):\n\n" + "\n".join(self.settings(family)) + "\n")
+        return "\n".join(parts)
+
+    def to_latex(self) -> str:
+        """The overview and the metrics of the gap of each family."""
+        tables = []
+        for family in self.families:
+            tables += [f"% {family}", self.overview(family).to_latex(), self.details(family, in_gap=True).to_latex()]
+        return "\n".join(tables)
+
+    def to_csv(self) -> str:
+        """A row for each family, method and metric."""
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["family", "method", "metric", "mean", "sd", "low", "high", "runs", "trainings"])
+        for family in self.families:
+            for method in self.methods(family):
+                for metric in METRICS:
+                    if (found := self.metric(family, method, metric.name)) is not None:
+                        figures = (found.mean, found.sd, found.low, found.high, found.runs, found.groups)
+                        writer.writerow([family, method, metric.name, *figures])
+        return file.getvalue()
+
+
+def read_report(out: Path) -> Report:
+    """The report on a folder of results. Raises `MucError` when there are none or they are damaged."""
+    results = read_results(out)
+    if not results:
+        raise MucError(f"{out} has no results; run `muc bench-methods --out {out}` first")
+    try:
+        made = json.loads((out / PLAN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        made = {}
+    return Report(tuple(results), made)
+
+
+def into_page(page: str | None, tables: str) -> str:
+    """A page with the tables between its two marks; what is around them stays. Without a page, the tables alone."""
+    block = f"{BEGIN}\n\n{tables.strip()}\n\n{END}"
+    if page is None:
+        return f"# Results\n\n{block}\n"
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise MucError(f"the page has no place for the tables; put the lines {BEGIN} and {END} where they belong")
+    return f"{before}{block}{after}"
+
+
+def title_of(method: str) -> str:
+    if method == ORIGINAL:
+        return "Original"
+    try:
+        return METHODS.get(method).title
+    except UnknownName:  # results of a method that this version does not have
+        return method
+
+
+def _how(made: dict[str, object], results: Sequence[Result]) -> str:
+    scale, processes = made.get("epochs_scale", 1.0), made.get("processes", 1)
+    rehearsal = "" if scale == 1.0 else f" **A rehearsal with {scale} of the epochs: its figures mean nothing.**"
+    versions = made.get("versions")
+    torch_version = versions.get("torch", "?") if isinstance(versions, dict) else "?"
+    return (
+        f"{len(results)} evaluations on {made.get('device', 'an unknown device')}, torch {torch_version}. Cells are "
+        "mean ± standard deviation over all runs; intervals are Student's, 95 %, over the means of the trainings, "
+        "which alone vary independently. Retrain is compared with another Retrain, so that its row is the floor that "
+        f"chance sets. RTE was measured with {processes} runs at a time.{rehearsal}\n"
+    )
+
+
+def _text(metric: Metric, found: Spread | None) -> str:
+    return "–" if found is None else found.text(metric)
+
+
+def _interval(metric: Metric, found: Spread | None) -> str:
+    if found is None or found.low is None or found.high is None:
+        return "–"
+    low, high = (
+        f"{100 * max(value, 0):.1f}" if metric.unit == "share" else metric.text(value)
+        for value in (found.low, found.high)
+    )
+    return f"{low} to {high}%" if metric.unit == "share" else f"{low} to {high}"

@@ -1,0 +1,80 @@
+"""The records of a bench: one a line of `results.jsonl`, written as they come."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from muc_core.audit.result import Interval
+from muc_core.errors import MucError
+from muc_core.workspace.files import write_file
+
+RESULTS, PLAN = "results.jsonl", "plan.json"
+
+
+class Audited(BaseModel):
+    """What the black-box audit says of an encoder.
+
+    Attributes:
+        effect: how far the forget set stands above never-trained pictures, in units of their spread.
+        p: of "no further above".
+        before: the same effect in the original.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    verdict: str
+    effect: Interval
+    p: float
+    before: float
+
+
+class Result(BaseModel):
+    """One encoder, evaluated and audited with one seed, or why there is none.
+
+    Attributes:
+        key: of the evaluation, made of everything that decides it.
+        method: "original" for the encoder before unlearning.
+        settings: of the unlearning (of the training, for the original).
+        values: by metric; those of Retrain compare it with another Retrain, or lack the gap when there is no other.
+        error: why there is no encoder, a sentence.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    family: str
+    method: str
+    train_seed: int
+    unlearn_seed: int
+    eval_seed: int
+    settings: dict[str, JsonValue]
+    values: dict[str, float] = Field(default_factory=dict)
+    missing: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    counts: dict[str, int] = Field(default_factory=dict)
+    audit: Audited | None = None
+    error: str | None = None
+
+
+def read_results(out: Path) -> list[Result]:
+    """The records of a folder, in the order in which they came; none when it has none.
+
+    Raises:
+        MucError: a line that is no record, other than a last one that was cut off when its writer was killed.
+    """
+    try:
+        lines = (out / RESULTS).read_text(encoding="utf-8").splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            found.append(Result.model_validate_json(line))
+        except ValidationError as error:
+            if not line.endswith("\n"):
+                write_file(out / RESULTS, "".join(lines[:-1]).encode())
+                break
+            raise MucError(
+                f"{out / RESULTS}, line {number} is not a result; take it out, or choose another folder"
+            ) from error
+    return found

@@ -36,12 +36,9 @@ COMMANDS = [
     ("presets",),
     ("serve-encoder",),
     ("stress",),
-<<<<<<< HEAD
     ("sweep",),
-=======
     ("evaluate",),
     ("bench-methods",),
->>>>>>> b105e01 (Add muc evaluate and muc bench-methods: white-box evaluation of every method over seeds)
     ("encoders",),
     ("encoders", "list"),
     ("encoders", "show"),

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import alignment, pages, projection, unlearning
+from benchmarks import alignment, auditing, pages, projection, unlearning
 from benchmarks.measure import Row
 
 BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "unlearning": unlearning.rows,
     "alignment": alignment.rows,
+    "auditing": auditing.rows,
     "projection": projection.rows,
     "pages": pages.rows,
 }

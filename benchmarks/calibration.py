@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from inspect import cleandoc
 from itertools import chain
 from pathlib import Path
 
@@ -18,17 +19,23 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import kstest
 
+from benchmarks.cheaters import CHEATERS, draw, failed, known_to, original, run
 from muc_core.audit.audit import AuditSettings, audit
+from muc_core.audit.guard import control_guard
 from muc_core.audit.result import AuditResult, Verdict
 from muc_core.audit.vectors import ImageTextVectors, Vectors, ViewVectors
+from muc_core.data.controls import transformed_controls
 from muc_core.data.demo import demo_split, load_demo
+from muc_core.encoders.base import Encoder
 from muc_core.encoders.embed import embed_texts, embed_views
+from muc_core.near_duplicates import honesty_checks
 from muc_core.stats.rates import Rate, rate
 from muc_core.workspace import Workspace
 
 CONTROLS = 100
 COUNTS = (20, 50, 100)
 VIEWS = 8
+GUARDED = 20
 FAMILIES = ("demo-clip", "demo-simclr", "demo-moco")
 Rows = npt.NDArray[np.intp]
 
@@ -42,30 +49,33 @@ class Pool:
     never: Rows
 
     def take(self, rows: Rows) -> Vectors:
-        if isinstance(self.vectors, ImageTextVectors):
-            return ImageTextVectors(self.vectors.views[:, rows], self.vectors.texts[rows])
-        return ViewVectors(self.vectors.views[:, rows])
+        return self.vectors.take(rows)
 
 
 @lru_cache(maxsize=8)
-def pool(name: str, forgotten_by: str) -> Pool:
+def pool(name: str, forgotten_by: str, views: int = VIEWS) -> Pool:
     """The forget set of `forgotten_by`, then all pictures never trained on, through the encoder `name`."""
     workspace, dataset = Workspace(), load_demo()
     data = workspace.encoder(forgotten_by).manifest.data
     assert data is not None
     ids = (*data.split.forget, *demo_split().held_out, *demo_split().calibration)
     encoder, items = workspace.load(name), dataset.subset(ids)
-    views = embed_views(encoder, items, views=VIEWS).numpy()
-    vectors: Vectors = ViewVectors(views)
+    seen = embed_views(encoder, items, views=views).numpy()
+    vectors: Vectors = ViewVectors(seen)
     if encoder.has_text:
-        vectors = ImageTextVectors(views, embed_texts(encoder, [text or "" for text in items.texts]).numpy())
+        vectors = ImageTextVectors(seen, embed_texts(encoder, [text or "" for text in items.texts]).numpy())
     n = len(data.split.forget)
     return Pool(vectors, np.arange(n), np.arange(n, len(ids)))
 
 
 @dataclass(frozen=True)
 class Study:
-    """Audits of one kind. `seen`: share of the owner's items that come from the forget set, the others never seen."""
+    """Audits of one kind.
+
+    Attributes:
+        seen: share of the owner's items that come from the forget set, the others never seen.
+        views: of each picture that an audit looks at, of the `embedded` ones.
+    """
 
     before: str | None
     after: str
@@ -74,10 +84,12 @@ class Study:
     seen: float = 0.0
     adjusted: bool = False
     views: int = VIEWS
+    embedded: int = VIEWS
+    permutations: int = 999
 
     def audits(self, count: int) -> Iterator[AuditResult]:
-        after = pool(self.after, self.forgotten_by)
-        before = pool(self.before, self.forgotten_by) if self.before else None
+        after = pool(self.after, self.forgotten_by, self.embedded)
+        before = pool(self.before, self.forgotten_by, self.embedded) if self.before else None
         rng = np.random.default_rng(0)
         for number in range(count):
             known = rng.choice(after.forget, round(self.seen * self.n), replace=False)
@@ -90,7 +102,7 @@ class Study:
                 before=None if before is None else self._few_views(before.take(rows)),
                 owner_ids=names[: self.n],
                 control_ids=names[self.n :],
-                settings=AuditSettings(permutations=999, seed=number, adjusted=self.adjusted),
+                settings=AuditSettings(permutations=self.permutations, seed=number, adjusted=self.adjusted),
             )
 
     def _few_views(self, vectors: Vectors) -> Vectors:
@@ -165,6 +177,108 @@ def few_rows(audits: int) -> Iterator[str]:
                 yield f"| {family} | {views} | {'yes' if adjusted else 'no'} | " + " | ".join(cells) + " |"
 
 
+def cheater_rows(audits: int) -> Iterator[str]:
+    """Encoders that hide what they know, with the encoder before at hand and without; then honest ones.
+
+    50 of the owner's items, 100 controls. A probe counts as having caught a cheater when it failed; honest encoders are
+    accused when any probe fails.
+    """
+    yield "| encoder after | encoder before | any probe fails | which probes fail | forgotten | under-forgotten |"
+    yield "|---|---|--:|---|--:|--:|"
+    kinds: list[tuple[str, Callable[[int], Encoder]]] = [(name, each.make) for name, each in CHEATERS.items()]
+    honest = ("demo-clip-retrain", "demo-clip-ac", "demo-clip-finetune", "demo-clip-neggrad")
+    kinds += [(f"honest: {name}", lambda seed, name=name: known_to(name)) for name in honest]
+    for name, make in kinds:
+        for before in (original(), None):
+            verdicts: Counter[str] = Counter()
+            probes: Counter[str] = Counter()
+            accused = 0
+            for seed in range(audits):
+                drawn, after = draw(1000 + seed), make(seed)
+                checks = honesty_checks(before, after, drawn.owner, drawn.controls, seed=seed)
+                probes.update(failed(checks))
+                accused += bool(failed(checks))
+                verdicts[run(after, drawn, before=before, checks=checks).verdict] += 1
+            which = ", ".join(f"{probe} {count / audits:.0%}" for probe, count in probes.most_common()) or "none"
+            forgotten, under = (_interval(rate(verdicts[v], audits)) for v in ("forgotten", "under-forgotten"))
+            with_before = "given" if before else "not given"
+            caught = _interval(rate(accused, audits))
+            yield f"| {name} | {with_before} | {caught} | {which} | {forgotten} | {under} |"
+
+
+def partial_rows(audits: int) -> Iterator[str]:
+    """A share of the owner's items is still known as before, the others are like never-seen ones.
+
+    The encoder before saw all of them. Vectors of items still known, and of the others' stand-ins, are the original's.
+    """
+    yield "| encoder | owner's items | still known | forgotten | under-forgotten | over-forgotten | cannot tell |"
+    yield "|---|--:|--:|--:|--:|--:|--:|"
+    for family in FAMILIES:
+        data = pool(family, f"{family}-retrain")
+        for n in (50, 100):
+            for share in (0.0, 0.1, 0.25, 0.5):
+                rng = np.random.default_rng(1)
+                found: Counter[Verdict] = Counter()
+                for number in range(audits):
+                    seen = rng.permutation(data.forget)[:n]
+                    known = seen[: round(share * n)]
+                    strangers, controls = np.split(
+                        rng.permutation(data.never)[: n - len(known) + CONTROLS], [n - len(known)]
+                    )
+                    result = audit(
+                        data.take(np.concatenate([known, strangers, controls])),
+                        before=data.take(np.concatenate([seen, controls])),
+                        owner_ids=[f"item {i}" for i in range(n)],
+                        control_ids=[f"control {i}" for i in range(len(controls))],
+                        settings=AuditSettings(permutations=999, seed=number),
+                    )
+                    found[result.verdict] += 1
+                verdicts: tuple[Verdict, ...] = ("forgotten", "under-forgotten", "over-forgotten", "cannot tell")
+                cells = " | ".join(f"{found[verdict] / audits:.1%}" for verdict in verdicts)
+                yield f"| {family} | {n} | {share:.0%} | {cells} |"
+
+
+def last_resort_rows(audits: int) -> Iterator[str]:
+    """Retrain, which never saw the owner's 50 items, against 100 retained pictures of others, strongly changed.
+
+    What the tests alone would say, and how often the control guard fails.
+    """
+    yield "| encoder | false trace | false over-forgotten | the tests alone say forgotten | control guard fails |"
+    yield "|---|--:|--:|--:|--:|"
+    for family in FAMILIES:
+        workspace, dataset = Workspace(), load_demo()
+        data = workspace.encoder(f"{family}-retrain").manifest.data
+        assert data is not None
+        owner, others = dataset.subset(data.split.forget), dataset.subset(data.split.retain)
+        changed = transformed_controls(others, most=200, seed=0).dataset
+        encoder = workspace.load(f"{family}-retrain")
+        views = [embed_views(encoder, part, views=4).numpy() for part in (owner, changed)]
+        vectors: Vectors = ViewVectors(np.concatenate(views, axis=1))
+        if encoder.has_text:
+            texts = [text or "" for part in (owner, changed) for text in part.texts]
+            vectors = ImageTextVectors(np.concatenate(views, axis=1), embed_texts(encoder, texts).numpy())
+        rng = np.random.default_rng(0)
+        results, unfair = [], 0
+        for number in range(audits):
+            mine = rng.choice(len(owner), 50, replace=False)
+            theirs = rng.choice(len(changed), CONTROLS, replace=False)
+            results.append(
+                audit(
+                    vectors.take(np.concatenate([mine, len(owner) + theirs])),
+                    owner_ids=[f"item {i}" for i in range(50)],
+                    control_ids=[f"control {i}" for i in range(CONTROLS)],
+                    settings=AuditSettings(permutations=999, seed=number),
+                )
+            )
+            if number < GUARDED:
+                pixels = (part.images(32, rows.tolist()).numpy() for part, rows in ((owner, mine), (changed, theirs)))
+                unfair += control_guard(*pixels, seed=number).passed is False
+        forgotten = _interval(rate(sum(r.verdict == "forgotten" for r in results), audits))
+        guard = _interval(rate(unfair, min(audits, GUARDED)))
+        traces, below = (_share(results, name) for name in ("trace", "below never-seen"))
+        yield f"| {family}-retrain | {traces} | {below} | {forgotten} | {guard} |"
+
+
 def _share(results: Sequence[AuditResult], name: str) -> str:
     found = sum(result.findings[name].p < result.alpha for result in results)
     return _interval(rate(found, len(results)))
@@ -178,6 +292,9 @@ SECTIONS: dict[str, tuple[str, Callable[[int], Iterator[str]]]] = {
     "null": ("Null: false alarms (nominal 5 %)", null_rows),
     "power": ("Power: how often a trace is seen", power_rows),
     "verdicts": ("Verdicts", verdict_rows),
+    "partial": ("Partial memory: what the tolerance forgives", partial_rows),
+    "last-resort": ("Controls of the last resort", last_resort_rows),
+    "cheaters": ("Cheaters and honest encoders", cheater_rows),
     "few": ("Few pictures: what pays", few_rows),
 }
 
@@ -190,7 +307,7 @@ def main() -> None:
     chosen = parser.parse_args()
     lines = []
     for title, rows in [SECTIONS[chosen.only]] if chosen.only else SECTIONS.values():
-        for line in chain(("", f"## {title}", "", rows.__doc__ or "", ""), rows(chosen.audits)):
+        for line in chain(("", f"## {title}", "", cleandoc(rows.__doc__ or ""), ""), rows(chosen.audits)):
             print(line, flush=True)
             lines.append(line)
     if chosen.out is not None:

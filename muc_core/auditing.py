@@ -15,8 +15,9 @@ import torch
 
 from muc_core.audit.audit import AuditSettings, audit, check_counts
 from muc_core.audit.collateral import Bystander, collateral
+from muc_core.audit.gap import FEWEST_VIEWS, GapInference, gap_inference
 from muc_core.audit.guard import control_guard
-from muc_core.audit.result import STAND_INS, AuditResult, Check, Collateral
+from muc_core.audit.result import STAND_INS, AuditResult, Bystanders, Check
 from muc_core.audit.vectors import ImageTextVectors, Vectors, ViewVectors
 from muc_core.comparison import ModeChoice
 from muc_core.data.controls import TRANSFORMED, strongly_changed
@@ -93,10 +94,10 @@ def audit_encoders(
     checks.append(
         control_guard(owner.images(GUARD_SIZE).numpy(), controls.images(GUARD_SIZE).numpy(), seed=settings.seed)
     )
-    pool = _Pool(owner, controls, with_text, views, settings.seed)
+    look = _Look(with_text, views, settings.seed)
     others = _draw(retained, settings.seed) if retained is not None and before is not None else None
     stages = _Stages(progress, len(present) + (1 if probes else 0) + (2 if others else 0))
-    vectors = {name: pool.vectors(encoder, stages.next()) for name, encoder in present.items()}
+    vectors = {name: look.embed(encoder, [owner, controls], stages.next()) for name, encoder in present.items()}
     if probes:
         checks += honesty_checks(before, after, owner, controls, seed=settings.seed, progress=stages.next())
     notes = [*warnings, *of_owner, *of_controls, *of_captions]
@@ -104,6 +105,15 @@ def audit_encoders(
         notes.append(
             "The encoder's answers were not probed: one that hides what it knows instead of forgetting it would pass."
         )
+    bystanders = None
+    if before is not None:
+        mine = len(owner)
+        rows = np.arange(mine, mine + min(len(controls), BYSTANDERS))
+        known = [vectors[name].take(rows) for name in ("before", "after")]
+        if others is not None:
+            found = [look.embed(encoder, [others], stages.next()) for encoder in (before, after)]
+            known = [some.join(more) for some, more in zip(known, found, strict=True)]
+        bystanders = collateral(known[0], known[1], _bystanders(controls, others))
     return audit(
         vectors["after"],
         owner_ids=owner_ids,
@@ -111,12 +121,38 @@ def audit_encoders(
         before=vectors.get("before"),
         retrained=vectors.get("retrained"),
         checks=checks,
-        collateral=None
-        if before is None
-        else _collateral(before, after, vectors["before"], vectors["after"], pool, others, stages),
+        collateral=bystanders,
         settings=settings,
         warnings=notes,
     )
+
+
+def infer_gap(
+    before: Encoder,
+    after: Encoder,
+    items: ImageTextDataset,
+    *,
+    with_text: bool,
+    views: int = VIEWS,
+    seed: int = 0,
+    permutations: int = 10_000,
+    progress: Progress = SILENT,
+) -> GapInference:
+    """The gap matrix of some items with intervals over views, the cells that stand out, and an omnibus test.
+
+    Args:
+        with_text: compare pictures with captions rather than views with one another.
+        seed: of views and permutations.
+
+    Raises:
+        MucError: as `muc_core.audit.gap.gap_inference`.
+        Cancelled: from `progress`.
+    """
+    if not views >= FEWEST_VIEWS:
+        raise MucError(f"views is {views}; intervals over views need at least {FEWEST_VIEWS}")
+    look, stages = _Look(with_text, views, seed), _Stages(progress, 2)
+    first, second = (look.embed(encoder, [items], stages.next()) for encoder in (before, after))
+    return gap_inference(first, second, permutations=permutations, seed=seed)
 
 
 def stand_ins() -> Check:
@@ -152,40 +188,25 @@ def _draw(retained: ImageTextDataset, seed: int) -> ImageTextDataset:
     return retained.subset([retained.item_ids[place] for place in places])
 
 
-def _collateral(
-    before: Encoder,
-    after: Encoder,
-    vectors_before: Vectors,
-    vectors_after: Vectors,
-    pool: "_Pool",
-    retained: ImageTextDataset | None,
-    stages: "_Stages",
-) -> Collateral:
-    """What became of the controls, whose vectors are at hand, and of the retained pictures, which are asked now."""
-    controls = np.arange(len(pool.owner), len(pool.owner) + min(len(pool.controls), BYSTANDERS))
-    known = [vectors.take(controls) for vectors in (vectors_before, vectors_after)]
-    items = [Bystander(item.id, "controls", item.label, item.text) for item in pool.controls.items[:BYSTANDERS]]
-    if retained is not None:
-        found = [pool.embed(encoder, [retained], stages.next()) for encoder in (before, after)]
-        known = [vectors.join(others) for vectors, others in zip(known, found, strict=True)]
-        items += [Bystander(item.id, "retained", item.label, item.text) for item in retained.items]
-    return collateral(known[0], known[1], items)
+def _bystanders(controls: ImageTextDataset, retained: ImageTextDataset | None) -> list[Bystander]:
+    """The controls that are looked at, then the retained pictures."""
+
+    def of(group: Bystanders, items: Sequence[Item]) -> list[Bystander]:
+        return [Bystander(item.id, group, item.label, item.text) for item in items]
+
+    return of("controls", controls.items[:BYSTANDERS]) + of("retained", retained.items if retained else ())
 
 
 @dataclass(frozen=True)
-class _Pool:
-    """The owner's items and the controls after them."""
+class _Look:
+    """How pictures are shown to an encoder."""
 
-    owner: ImageTextDataset
-    controls: ImageTextDataset
     with_text: bool
     views: int
     seed: int
 
-    def vectors(self, encoder: Encoder, progress: Progress) -> Vectors:
-        return self.embed(encoder, [self.owner, self.controls], progress)
-
     def embed(self, encoder: Encoder, parts: Sequence[ImageTextDataset], progress: Progress) -> Vectors:
+        """Vectors of all items, those of the first part first."""
         seen = [embed_views(encoder, part, views=self.views, seed=self.seed, progress=progress) for part in parts]
         views = torch.cat(seen, dim=1).numpy()
         if not self.with_text:

@@ -5,6 +5,7 @@ matplotlib is used through its objects, so that no global state is touched and f
 
 import io
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -13,10 +14,11 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
+from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from muc_core.audit.gap import GapInference
 from muc_core.audit.picture import AlignmentPicture
 from muc_core.comparison import Comparison
 from muc_core.errors import MucError
@@ -31,6 +33,9 @@ SIMILARITY_COLOURS = matplotlib.colormaps["cividis"]
 GAP_STOPS = ("#22315B", "#8795BA", "#FFFFFF", "#F0A35E", "#8A3800")
 """From alignment gained (cold) over white at zero to alignment lost (warm)."""
 GAP_COLOURS = LinearSegmentedColormap.from_list("gap", GAP_STOPS, N=255)
+
+NOISE_COLOUR = ListedColormap(["#BDBDBD"])
+"""Of cells whose gap is no more than the noise of views."""
 
 MOST_NAMES = 16
 """Up to so many items the rows carry their names."""
@@ -47,11 +52,11 @@ _STRIP_BOTTOM = 1.6
 _STRIP_HEIGHT = 1.2
 
 
-def matrices_figure(comparison: Comparison, path: Path | str) -> None:
-    """Write `draw_matrices(comparison)` to a file.
+def matrices_figure(comparison: Comparison, path: Path | str, inference: GapInference | None = None) -> None:
+    """Write `draw_matrices(comparison, inference)` to a file.
 
     Args:
-        comparison: what to show.
+        comparison, inference: what to show.
         path: ends with .png or .svg; an existing file is replaced.
 
     Raises:
@@ -61,7 +66,7 @@ def matrices_figure(comparison: Comparison, path: Path | str) -> None:
     kind = target.suffix.lower().lstrip(".")
     if kind not in ("png", "svg"):
         raise MucError(f"the figure {target.name!r} must end with .png or .svg")
-    content = figure_bytes(draw_matrices(comparison), kind)
+    content = figure_bytes(draw_matrices(comparison, inference), kind)
     try:
         target.write_bytes(content)
     except OSError as error:
@@ -76,10 +81,18 @@ def figure_bytes(figure: Figure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def draw_matrices(comparison: Comparison) -> Figure:
-    """AM before and AM after on one scale, AGM white at zero, and below them each item beside the controls."""
+def draw_matrices(comparison: Comparison, inference: GapInference | None = None) -> Figure:
+    """AM before and AM after on one scale, AGM white at zero, and below them each item beside the controls.
+
+    Args:
+        inference: of the gap matrix of the comparison's items, in their order: its mean over views is drawn, and cells
+            that are no more than the noise of views are grey. Not for pooled pictures.
+    """
     sheet = _Sheet()
     before, after, gap = comparison.before.picture, comparison.after.picture, comparison.gap
+    rows = np.array([comparison.ids.index(name) for name in gap.ids]) if inference is not None else np.array([])
+    if inference is not None:
+        gap = replace(gap, matrix=inference.gap[np.ix_(rows, rows)])
     similarity = Normalize(*_similarity_limits(before.matrix, after.matrix))
     limit = _gap_limit(gap.matrix)
     change = Normalize(-limit, limit)
@@ -89,6 +102,9 @@ def draw_matrices(comparison: Comparison) -> Figure:
     _matrix(first, comparison, before, SIMILARITY_COLOURS, similarity, titles[0])
     _matrix(second, comparison, after, SIMILARITY_COLOURS, similarity, titles[1])
     _matrix(third, comparison, gap, GAP_COLOURS, change, titles[2])
+    if inference is not None:
+        noise = ~inference.significant[np.ix_(rows, rows)]
+        third.imshow(np.ma.masked_where(~noise, noise), cmap=NOISE_COLOUR, interpolation="nearest", aspect="equal")
     _name_rows(first, comparison, before)
 
     both = _COLUMNS[1] + _SIDE - _COLUMNS[0]
@@ -97,7 +113,7 @@ def draw_matrices(comparison: Comparison) -> Figure:
     )
     sheet.scale(_COLUMNS[2], _SIDE, GAP_COLOURS, change, "before minus after: above 0 lost, below 0 gained")
     _strip(sheet.axes(_COLUMNS[0], _STRIP_BOTTOM, _COLUMNS[2] + _SIDE - _COLUMNS[0], _STRIP_HEIGHT), comparison)
-    sheet.footer(comparison)
+    sheet.footer(comparison, inference)
     return sheet.figure
 
 
@@ -140,7 +156,7 @@ class _Sheet:
         bar.set_label(name, size=9.5, color=MUTED)
         axes.tick_params(colors=MUTED, labelsize=9, length=3)
 
-    def footer(self, comparison: Comparison) -> None:
+    def footer(self, comparison: Comparison, inference: GapInference | None) -> None:
         pair = (
             "one picture (row) with one caption (column)"
             if comparison.mode == "image-text"
@@ -152,6 +168,8 @@ class _Sheet:
         )
         if comparison.controls:
             how += " If the controls, which were never trained on, moved as far, the whole encoder changed."
+        if inference is not None:
+            how += f" Grey: no more than the noise of views. {inference.meaning}"
         lines = textwrap.wrap(how, 165)
         if comparison.warnings:
             lines += textwrap.wrap("Note: " + " ".join(comparison.warnings), 165, max_lines=2, placeholder=" …")

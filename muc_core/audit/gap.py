@@ -13,9 +13,12 @@ from scipy.stats import false_discovery_control, t
 
 from muc_core.audit.alignment import Float64, alignment_matrix, two_view_alignment_matrix
 from muc_core.audit.vectors import ImageTextVectors, Vectors, ViewVectors
+from muc_core.audit.verdict import p_in_words
 from muc_core.errors import MucError
 
 FEWEST_VIEWS = 3
+MOST_ITEMS = 1_000
+ALPHA = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +42,38 @@ class GapInference:
     p: float
     permutations: int
 
+    @property
+    def meaning(self) -> str:
+        """What was found, in two sentences."""
+        diagonal = self.significant.diagonal()
+        way = "lost more than" if self.difference > 0 else "lost less than"
+        sure = self.p < ALPHA
+        return (
+            f"{int(diagonal.sum()):,} of {len(diagonal):,} cells of the diagonal and {self.share_off_diagonal:.0%} of "
+            "the others changed by more than the noise of views. "
+            f"{'The' if sure else 'Nothing shows that the'} pictures' own pairs {way} pairs of different pictures, by "
+            f"{abs(self.difference):.2f} ({p_in_words(self.p)})."
+        )
+
+    @property
+    def share_off_diagonal(self) -> float:
+        """Share of the cells off the diagonal that are significant."""
+        n = len(self.gap)
+        return float((self.significant.sum() - self.significant.diagonal().sum()) / (n * (n - 1)))
+
+    def as_dict(self) -> dict[str, object]:
+        """All of it as lists and numbers, for JSON."""
+        matrices = {"gap": self.gap, "low": self.low, "high": self.high, "significant": self.significant}
+        return {name: matrix.tolist() for name, matrix in matrices.items()} | {
+            "difference": self.difference,
+            "p": self.p,
+            "permutations": self.permutations,
+            "meaning": self.meaning,
+        }
+
 
 def gap_inference(
-    before: Vectors, after: Vectors, *, alpha: float = 0.05, permutations: int = 10_000, seed: int = 0
+    before: Vectors, after: Vectors, *, alpha: float = ALPHA, permutations: int = 10_000, seed: int = 0
 ) -> GapInference:
     """Intervals, a mask and an omnibus test for the gap matrix of two encoders that saw the same views.
 
@@ -52,7 +84,7 @@ def gap_inference(
         before, after: of the same items and views, at least three views and two items.
 
     Raises:
-        MucError: fewer views or items, or not the same numbers of them.
+        MucError: fewer views or items, more than `MOST_ITEMS`, or not the same numbers of them.
     """
     shapes = [(type(vectors), len(vectors.views), vectors.n) for vectors in (before, after)]
     if shapes[0] != shapes[1]:
@@ -62,6 +94,8 @@ def gap_inference(
         raise MucError(f"there are {views} views; intervals over views need at least {FEWEST_VIEWS}")
     if n < 2:
         raise MucError("there is one item; a gap matrix needs at least two")
+    if n > MOST_ITEMS:
+        raise MucError(f"there are {n:,} items; the gap matrix with intervals is made of at most {MOST_ITEMS:,}")
     gap = _matrix(before, None) - _matrix(after, None)
     left_out = np.stack([_matrix(before, view) - _matrix(after, view) for view in range(views)])
     error = np.sqrt((views - 1) / views * np.square(left_out - left_out.mean(axis=0)).sum(axis=0))

@@ -1,5 +1,6 @@
 """`muc matrices`: alignment before, alignment after and the gap, as a figure or as data."""
 
+import json
 import math
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +15,7 @@ from muc_core.errors import MucError
 
 if TYPE_CHECKING:
     from muc_core.audit.alignment import Float64
+    from muc_core.audit.gap import GapInference
     from muc_core.comparison import Comparison
     from muc_core.data.dataset import ImageTextDataset
     from muc_core.data.splits import DataSplit
@@ -64,8 +66,16 @@ def matrices(
     order: Annotated[
         Order, typer.Option(help="Order of the rows and columns: as given, by alignment, or like beside like.")
     ] = Order.GIVEN,
-    views: Annotated[int, typer.Option(min=2, help="Views of each picture (two-view only).")] = 8,
+    views: Annotated[int, typer.Option(min=2, help="Views of each picture (two-view mode and --inference).")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the views.")] = 0,
+    inference: Annotated[
+        bool,
+        typer.Option(
+            "--inference",
+            help="Say which cells of the gap are more than the noise of views, with an interval for each, and test "
+            "whether the diagonal lost more than the rest.",
+        ),
+    ] = False,
     data: Annotated[
         str | None,
         typer.Option(
@@ -100,11 +110,12 @@ def matrices(
     workspace = Workspace()
     encoders = workspace.encoder(before), workspace.encoder(after)
     dataset, split = named_data(encoders, data)
+    shown = resolve_items(items, dataset=dataset, split=split)
     with Bar(quiet=as_json) as progress:
         comparison = compare(
             workspace.load(before),
             workspace.load(after),
-            resolve_items(items, dataset=dataset, split=split),
+            shown,
             controls=resolve_items(controls, dataset=dataset, split=split) if controls else None,
             mode=mode.value,
             views=views,
@@ -112,12 +123,25 @@ def matrices(
             order=order.value,
             progress=progress,
         )
+        inferred = None
+        if inference:
+            from muc_core.auditing import infer_gap
+
+            inferred = infer_gap(
+                workspace.load(before),
+                workspace.load(after),
+                shown,
+                with_text=comparison.mode == "image-text",
+                views=views,
+                seed=seed,
+                progress=progress,
+            )
     if out is not None:
-        _write(comparison, out)
+        _write(comparison, inferred, out)
     if as_json:
-        print(comparison.to_json())
+        print(_as_json(comparison, inferred))
     else:
-        console().print(_for_people(comparison, out))
+        console().print(_for_people(comparison, inferred, out))
 
 
 def named_data(
@@ -149,18 +173,24 @@ def named_data(
     return dataset, None
 
 
-def _write(comparison: "Comparison", out: Path) -> None:
+def _as_json(comparison: "Comparison", inferred: "GapInference | None") -> str:
+    if inferred is None:
+        return comparison.to_json()
+    return json.dumps(json.loads(comparison.to_json()) | {"inference": inferred.as_dict()})
+
+
+def _write(comparison: "Comparison", inferred: "GapInference | None", out: Path) -> None:
     if out.suffix.lower() == ".json":
         from muc_core.workspace.files import write_file
 
-        write_file(out, (comparison.to_json() + "\n").encode())
+        write_file(out, (_as_json(comparison, inferred) + "\n").encode())
     else:
         from muc_core.figures import matrices_figure
 
-        matrices_figure(comparison, out)
+        matrices_figure(comparison, out, inferred)
 
 
-def _for_people(comparison: "Comparison", out: Path | None) -> RenderableType:
+def _for_people(comparison: "Comparison", inferred: "GapInference | None", out: Path | None) -> RenderableType:
     own = "own caption" if comparison.mode == "image-text" else "own views"
     groups = [("items", len(comparison.ids), comparison.before.items, comparison.after.items)]
     if comparison.controls is not None:
@@ -175,7 +205,8 @@ def _for_people(comparison: "Comparison", out: Path | None) -> RenderableType:
     columns = {"means": "left", "before": "right", "after": "right", "gap": "right"}
     written = () if out is None else ("", f"Written: {out}")
     notes = (f"Note: {warning}" for warning in comparison.warnings)
-    return Group(table(columns, rows, title=title), "", comparison.finding, *notes, *written)
+    said = () if inferred is None else (inferred.meaning,)
+    return Group(table(columns, rows, title=title), "", comparison.finding, *said, *notes, *written)
 
 
 def _share_first(rank: "Float64") -> float:

@@ -1,17 +1,19 @@
 """Audits of encoders on pictures: copies, captions and controls that would mislead, and what became of others."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from muc_core.audit.audit import AuditSettings
 from muc_core.audit.result import STAND_INS, AuditResult
-from muc_core.auditing import audit_encoders
+from muc_core.auditing import audit_encoders, infer_gap
 from muc_core.data.controls import TRANSFORMED, find_controls, transformed_controls
 from muc_core.data.dataset import ImageTextDataset, Item, TensorImages
 from muc_core.data.interpolation import Interpolation
@@ -174,3 +176,18 @@ class TestFindingControls:
             self.find("transformed", 30)
         with pytest.raises(MucError, match="no other people's pictures"):
             find_controls("transformed", self.owner, dataset=self.owner, split=None)
+
+
+def test_the_gap_of_two_encoders_comes_with_what_views_explain() -> None:
+    before, after = trained_on(OWNER, RETAINED), trained_on(RETAINED)
+    found = infer_gap(before, after, OWNER, with_text=True, views=4, permutations=199)
+    assert found.gap.shape == (30, 30)
+    assert found.p == 1 / 200
+    assert f"{found.significant.diagonal().sum()} of 30 cells of the diagonal" in found.meaning
+    assert "pictures' own pairs lost more than" in found.meaning
+    assert np.allclose(json.loads(json.dumps(found.as_dict()))["low"], found.low)
+    same = infer_gap(before, before, OWNER, with_text=False, views=3, permutations=199)
+    assert not same.significant.any()
+    assert "Nothing shows" in same.meaning
+    with pytest.raises(MucError, match="at least 3"):
+        infer_gap(before, after, OWNER, with_text=True, views=2)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from muc_core.audit import draw, image_text_factors, lay_out, summarise_factors
+from muc_core.audit.gap import GapInference
 from muc_core.comparison import Alignment, Comparison, ComparisonSettings, Controls, EncoderReference, Mode
 from muc_core.errors import MucError
 from muc_core.figures import GAP_COLOURS, draw_matrices, figure_bytes, matrices_figure
@@ -172,3 +173,19 @@ def test_refuses_other_endings_and_places_that_cannot_be_written(tmp_path: Path)
     with pytest.raises(MucError, match=r"cannot be written to .*No such file or directory"):
         matrices_figure(made_up(), tmp_path / "missing" / "figure.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_cells_of_the_gap_that_are_noise_are_grey_and_the_sentence_says_so() -> None:
+    comparison = made_up(4)
+    significant = np.eye(4, dtype=bool)
+    gap = np.arange(16.0).reshape(4, 4) / 16
+    inference = GapInference(gap, gap - 1, gap + 1, significant, 0.3, 0.001, 999)
+    figure = draw_matrices(comparison, inference)
+    _, _, third = matrices(figure)
+    shown, noise = (image.get_array() for image in third.images)
+    order = [comparison.ids.index(name) for name in comparison.gap.ids]
+    np.testing.assert_array_equal(shown, gap[np.ix_(order, order)])
+    assert noise is not None
+    np.testing.assert_array_equal(np.ma.getmaskarray(noise), significant[np.ix_(order, order)])
+    assert "4 of 4 cells of the diagonal and 0% of the others" in words(figure).replace("\n", " ")
+    assert all(len(axes.images) == 1 for axes in matrices(draw_matrices(comparison)))

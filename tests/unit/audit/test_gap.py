@@ -1,5 +1,7 @@
 """The gap matrix with inference: intervals that cover, a mask that errs at its rate, an omnibus test that finds."""
 
+from itertools import permutations
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -85,6 +87,38 @@ def test_the_omnibus_p_errs_at_the_nominal_rate() -> None:
     assert binomtest(alarms, trials, 0.05, alternative="greater").pvalue > 1e-4
 
 
+def test_the_omnibus_test_of_few_items_is_that_of_all_permutations() -> None:
+    found = gap_inference(captioned(5, 3, 0.5, 2), captioned(5, 3, 0.5, 0), permutations=4000)
+    rows = np.arange(5)
+    means = np.array([found.gap[rows, list(order)].mean() for order in permutations(range(5))])
+    expected = found.gap.mean()
+    beyond = np.abs(means - expected) >= abs(found.gap.diagonal().mean() - expected) - 1e-12
+    assert found.p == pytest.approx(beyond.mean(), abs=0.03)
+
+
+@pytest.mark.parametrize("kind", ["image-text", "two-view"])
+def test_errors_are_those_of_a_slow_jackknife(kind: str) -> None:
+    first, second = captioned(3, 4, 0.5, 1), captioned(3, 4, 0.5, 0)
+    before, after = (v if kind == "image-text" else ViewVectors(v.views) for v in (first, second))
+    found = gap_inference(before, after, permutations=99)
+
+    def cell(views: list[int], i: int, j: int) -> float:
+        def similar(vectors: ImageTextVectors) -> float:
+            unit = vectors.views.astype(float) / np.linalg.norm(vectors.views, axis=2, keepdims=True)
+            if kind == "image-text":
+                text = vectors.texts[j] / np.linalg.norm(vectors.texts[j])
+                return float(np.mean([unit[v, i] @ text for v in views]))
+            return float(np.mean([unit[v, i] @ unit[w, j] for v in views for w in views if v != w]))
+
+        return similar(first) - similar(second)
+
+    for i, j in ((0, 0), (0, 2), (2, 1)):
+        left_out = np.array([cell([v for v in range(4) if v != out], i, j) for out in range(4)])
+        error = np.sqrt(3 / 4 * ((left_out - left_out.mean()) ** 2).sum())
+        assert found.gap[i, j] == pytest.approx(cell([0, 1, 2, 3], i, j), abs=1e-5)
+        assert (found.high - found.low)[i, j] / 2 == pytest.approx(3.18245 * error, rel=1e-3)
+
+
 def test_unchanged_encoders_have_no_gap() -> None:
     same = captioned(6, 3, 0.0, 1)
     found = gap_inference(same, same, permutations=99)
@@ -99,3 +133,6 @@ def test_what_cannot_be_compared_is_refused() -> None:
         gap_inference(pictures(5, 4, 1), pictures(6, 4, 1))
     with pytest.raises(MucError, match="at least two"):
         gap_inference(captioned(1, 3, 1, 1), captioned(1, 3, 1, 1))
+    many = captioned(1001, 3, 1, 1)
+    with pytest.raises(MucError, match="at most 1,000"):
+        gap_inference(many, many)

@@ -50,7 +50,7 @@ def audit_of_200_and_200() -> None:
         for name, ids in sets.items():
             with open(f"{folder}/{name}.txt", "w", encoding="utf-8") as file:
                 file.write("\n".join(ids))
-        command = [sys.executable, "-m", "muc_core.cli.app", "audit", "--before", "demo-clip"]
+        command = [sys.executable, "-c", "from muc_core.cli import app; app()", "audit", "--before", "demo-clip"]
         command += ["--after", "demo-clip-ac", "--forget", f"ids:{folder}/owner.txt"]
         command += ["--controls", f"ids:{folder}/controls.txt", "--json"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -18,7 +18,7 @@ SECTIONS = {
         ("stress_test", "Stress test", ":material/compress:"),
     ),
     "Unlearn": (
-        ("unlearn", "Unlearn", ":material/ink_eraser:"),
+        ("tune", "Tune", ":material/tune:"),
         ("compare", "Compare", ":material/compare:"),
     ),
     "Manage": (
@@ -27,13 +27,15 @@ SECTIONS = {
         ("settings", "Settings", ":material/settings:"),
     ),
 }
+# Addresses that lead to another page now.
+FORMER = (("unlearn", "Unlearn"),)
 
 # The icon is a file of ours: one by name would be fetched from the network by the browser.
 st.set_page_config(page_title="MUC audit", page_icon=str(Path(__file__).with_name("icon.png")), layout="wide")
 keep_choices()
-st.navigation(
-    {
-        section: [st.Page(f"app_pages/{name}.py", title=title, icon=icon) for name, title, icon in pages]
-        for section, pages in SECTIONS.items()
-    }
-).run()
+shown = {
+    section: [st.Page(f"app_pages/{name}.py", title=title, icon=icon) for name, title, icon in pages]
+    for section, pages in SECTIONS.items()
+}
+shown["Unlearn"] += [st.Page(f"app_pages/{name}.py", title=title, visibility="hidden") for name, title in FORMER]
+st.navigation(shown).run()

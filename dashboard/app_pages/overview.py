@@ -78,7 +78,7 @@ def next_steps() -> None:
         ("check_my_pictures", "Check my pictures: your own pictures through both encoders"),
         ("matrices", "Matrices: every picture against every caption"),
         ("embedding_map", "Embedding map: where the pictures moved"),
-        ("unlearn", "Unlearn: make another encoder forget"),
+        ("tune", "Tune: make another encoder forget, as strongly as needed"),
         ("encoders", "Encoders: add your own as a file or an address, and check them"),
     )
     for name, label in steps:

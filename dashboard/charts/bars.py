@@ -1,6 +1,7 @@
 """Similarity before and after as bars, a picture a row, with the controls as a band behind and as dots below."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,18 @@ HOW_TO_READ_ALONE = (
     "say how much of the change concerns these pictures alone."
 )
 
+
+@dataclass(frozen=True)
+class Whose:
+    """Whose pictures the bars are of: their name in the legend and their hue."""
+
+    name: str
+    hue: str
+
+
+UPLOADS = Whose("your pictures", HUES["uploads"])
+FORGET = Whose("forget pictures", HUES["forget"])
+
 _ROW = 52
 _STRIP = 120
 
@@ -32,22 +45,36 @@ def how_to_read(comparison: Comparison) -> str:
     return HOW_TO_READ_ALONE if comparison.controls is None else HOW_TO_READ
 
 
-def before_after_bars(comparison: Comparison, thumbnails: Sequence[str], *, dark: bool) -> go.Figure:
+def before_after_bars(
+    comparison: Comparison,
+    thumbnails: Sequence[str],
+    *,
+    dark: bool,
+    whose: Whose = UPLOADS,
+    rows: Sequence[int] | None = None,
+    limits: tuple[float, float] | None = None,
+    wrap: int = 100,
+) -> go.Figure:
     """The bars of the items and the strip of the controls.
 
     Args:
-        comparison: of the user's pictures.
+        comparison: of the pictures.
         thumbnails: `[n]` data URLs in the order of the items.
         dark: whether the page's theme is dark.
+        whose: what the pictures are called, and their hue.
+        rows: positions of the pictures to draw, so that they stay where they are while something is turned; None:
+            those that lost most.
+        limits: of the similarity, for the same reason; None: those of the numbers on screen.
+        wrap: characters a line of the title may have.
     """
-    shown = _chosen(comparison)
+    shown = _chosen(comparison) if rows is None else list(rows)
     controls = comparison.controls
     title = _finding(comparison)
-    rows, strip = _ROW * len(shown), _STRIP if controls is not None else 0
-    top = title_height(title) + 56
+    bars, strip = _ROW * len(shown), _STRIP if controls is not None else 0
+    top = title_height(title, wrap=wrap) + 56
     # Where the bars end and the strip begins, in shares of the height of the plot.
-    border = strip / (rows + strip)
-    layout = base_layout(title, dark, height=rows + strip + top + 64)
+    border = strip / (bars + strip)
+    layout = base_layout(title, dark, height=bars + strip + top + 64, wrap=wrap)
     layout["margin"] = {"t": top, "r": 24, "l": 220, "b": 64}
     names = {"tickfont": {"size": 13, "color": ink(dark).text}, "showgrid": False, "zeroline": False, "ticks": ""}
     partner = "its own caption" if comparison.mode == "image-text" else "its own changed copies"
@@ -57,7 +84,7 @@ def before_after_bars(comparison: Comparison, thumbnails: Sequence[str], *, dark
         "bargap": 0.34,
         "bargroupgap": 0.12,
         "legend": layout["legend"] | {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"},
-        "xaxis": similarity | {"range": _limits(comparison), "anchor": "y2" if strip else "y"},
+        "xaxis": similarity | {"range": list(limits or _limits(comparison)), "anchor": "y2" if strip else "y"},
         "yaxis": names
         | {
             "domain": [border, 1],
@@ -70,7 +97,7 @@ def before_after_bars(comparison: Comparison, thumbnails: Sequence[str], *, dark
         },
         "images": [_image(thumbnails[place], row) for row, place in enumerate(shown)],
     }
-    traces = _bars(comparison, shown)
+    traces = _bars(comparison, shown, whose)
     if controls is not None:
         count = len(controls.ids)
         layout["yaxis2"] = names | {
@@ -116,8 +143,8 @@ def _chosen(comparison: Comparison) -> list[int]:
     return [int(place) for place in np.argsort(-comparison.gap_per_item, kind="stable")[:MOST_BARS]]
 
 
-def _bars(comparison: Comparison, shown: list[int]) -> list[dict[str, Any]]:
-    hue = HUES["uploads"]
+def _bars(comparison: Comparison, shown: list[int], whose: Whose) -> list[dict[str, Any]]:
+    hue = whose.hue
     looks = (
         ("before", comparison.before.items.positive, f"{hue}40"),
         ("after", comparison.after.items.positive, hue),
@@ -128,7 +155,7 @@ def _bars(comparison: Comparison, shown: list[int]) -> list[dict[str, Any]]:
             "orientation": "h",
             "x": values[shown],
             "y": list(range(len(shown))),
-            "name": f"your pictures, {name}",
+            "name": f"{whose.name}, {name}",
             "marker": {"color": fill, "line": {"color": hue, "width": 1.5}},
             "text": [two_decimals(float(values[place])) for place in shown],
             "textposition": "outside",

@@ -8,15 +8,20 @@ from typing import Literal
 import streamlit as st
 
 import muc_core.unlearning.methods  # noqa: F401  (registers them)
+from dashboard.charts.course import HOW_TO_READ, course_figure
 from dashboard.charts.loss import loss_figure
 from dashboard.charts.style import CONFIG
 from dashboard.components.choices import AFTER, BEFORE
 from dashboard.components.page import errors_as_sentences, is_dark
 from dashboard.components.uploads import plain
 from dashboard.services import workspace
+from dashboard.services.tune import can_keep, course_of, kept_from, stop_and_keep
+from muc_core.errors import MucError
 from muc_core.jobs import Job, JobTable, cancel
+from muc_core.jobs.tasks.unlearn import UnlearnJob
 from muc_core.unlearning.method import METHODS
 
+KEEP_FAULT = "keep fault"
 REFRESH_S = 1.0
 SHOWN_AT_ONCE = 5
 
@@ -88,13 +93,58 @@ def job_card(job: Job) -> None:
                     on_click=_cancel,
                     args=(job.id,),
                 )
+            _offer_to_keep(job)
             if job.state == "done" and "encoder" in job.result:
                 _offer(job, str(job.result["encoder"]))
             show_loss = bool(job.history) and (
                 job.active or st.toggle("Show the loss", key=f"loss of {job.id}", persist_state="session")
             )
+        if fault := st.session_state.pop(f"{KEEP_FAULT} {job.id}", None):
+            st.error(f"Not kept: {plain(fault)}.", icon=":material/error:")
         if show_loss:
-            _loss(job)
+            _along_the_way(job)
+
+
+def _offer_to_keep(job: Job) -> None:
+    """A run that was stopped, or is to be, can be kept as far as it came."""
+    if job.kind != "unlearn" or job.state in ("queued", "done") or not can_keep(job):
+        return
+    st.button(
+        "Stop and keep" if job.active else "Keep its last checkpoint",
+        key=f"keep {job.id}",
+        icon=":material/save:",
+        disabled=job.cancel_requested and job.active,
+        on_click=_keep,
+        args=(job,),
+        help=f"Saves the latest checkpoint as {job.settings.get('name')}.",
+    )
+
+
+def _keep(job: Job) -> None:
+    try:
+        stop_and_keep(job)
+    except MucError as fault:
+        st.session_state[f"{KEEP_FAULT} {job.id}"] = str(fault)
+
+
+def _along_the_way(job: Job) -> None:
+    """Loss terms, and beside them the quick audits at checkpoints where there are some."""
+    course = course_of(job.id)
+    if course is None:
+        _loss(job)
+        return
+    losses, audits = st.columns(2, gap="medium")
+    with losses:
+        _loss(job)
+    with audits:
+        if course.refused is not None:
+            st.info(f"No audits along the way: {plain(course.refused)}.", icon=":material/info:")
+        elif not any(point.verdict for point in course.points):
+            st.caption("The first quick audit is being made.")
+        else:
+            figure = course_figure(course, job.total, dark=is_dark())
+            st.plotly_chart(figure, key=f"course figure {job.id}", theme=None, config=CONFIG)
+            st.caption(HOW_TO_READ)
 
 
 def _offer(job: Job, encoder: str) -> None:
@@ -152,6 +202,15 @@ def describe(job: Job) -> str:
         return f"Stress test of {asked.get('before')} → {asked.get('after')}, {asked.get('forget')}"
     if job.kind == "audit":
         return f"Audit of {asked.get('before', 'an encoder')} → {asked.get('after')}"
+    if job.kind == "strength_sweep":
+        return f"Strength dial of {asked.get('before')} and {asked.get('after')}"
+    if job.kind == "weakest_strength":
+        return f"Weakest strength between {asked.get('before')} and {asked.get('after')}"
+    if job.kind in ("weakest_run", "time_run"):
+        run = UnlearnJob.model_validate(job.settings["job"])
+        if job.kind == "time_run":
+            return f"Timing a few steps of {run.method} on {run.original}"
+        return f"Weakest {asked.get('setting')}: unlearning {run.original} again and again"
     if job.kind == "check_encoder":
         return f"Checking {asked.get('encoder')}"
     if job.kind == "import_encoder":
@@ -175,6 +234,10 @@ def say(job: Job) -> str:
         return f"{made}{_took(job)}."
     if job.state == "cancelled":
         where = f" at step {job.step:,} of {job.total:,}" if job.step else " before it began"
+        if job.kind not in ("unlearn", "train"):
+            return f"Cancelled{where}. What was finished before is kept."
+        if (kept := kept_from(job)) is not None:
+            return f"Cancelled{where}. Its checkpoint was kept as {kept}."
         return f"Cancelled{where}. No encoder was saved; nothing else has changed."
     error = job.error or "it ended without a word"
     return error[:1].upper() + error[1:].rstrip(".") + "."

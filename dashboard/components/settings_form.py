@@ -15,7 +15,12 @@ from muc_core.errors import MucError
 
 
 def settings_fields(
-    model: type[BaseModel], names: Sequence[str], *, key: str, columns: int = 1
+    model: type[BaseModel],
+    names: Sequence[str],
+    *,
+    key: str,
+    columns: int = 1,
+    notes: Mapping[str, str] | None = None,
 ) -> dict[str, JsonValue]:
     """Draw a widget for each named field, with what is wrong with its value underneath.
 
@@ -27,6 +32,7 @@ def settings_fields(
         names: of the fields to draw, in this order.
         key: begins the keys of the widgets; their values are kept for the session, apart for each key.
         columns: widgets side by side.
+        notes: a further sentence for the explanation of a field, by name.
 
     Returns:
         The values by field name, for `model.model_validate`; fields that keep their default are left out.
@@ -40,7 +46,8 @@ def settings_fields(
         row = st.columns(columns) if columns > 1 else [st.container()]
         for place, name in zip(row, drawn[start : start + columns], strict=False):
             with place:
-                values[name] = _widget(name, model.model_fields[name], f"{key} {name}")
+                field = model.model_fields[name]
+                values[name] = _widget(name, field, f"{key} {name}", _explain(field, (notes or {}).get(name)))
                 if fault := find_faults(model, {name: values[name]}).get(name):
                     st.markdown(f":red[:material/error: {plain(fault)}]")
     for name in names:
@@ -72,7 +79,40 @@ def _sentence(place: tuple[int | str, ...], message: str, given: object) -> str:
     return f"{where} {reason}, not {given}." if place else f"{where}: {reason}."
 
 
-def _widget(name: str, field: FieldInfo, key: str) -> JsonValue:
+def _explain(field: FieldInfo, note: str | None) -> str:
+    """What a field means, what it may be, and what it is by default."""
+    low, high = _range(field)
+    parts = [field.description]
+    if low is not None or high is not None:
+        bounds = f"{low} to {high}" if low and high else f"from {low}" if low else f"up to {high}"
+        parts.append(f"Range: {bounds}.")
+    if not _is_nested(field) and field.default is not None:
+        parts.append(f"Default here: {_shown(field.default)}.")
+    return " ".join(filter(None, [*parts, note]))
+
+
+def _range(field: FieldInfo) -> tuple[str | None, str | None]:
+    """Lowest and highest value in words; None where there is no bound."""
+    low = high = None
+    for constraint in field.metadata:
+        if isinstance(constraint, Ge):
+            low = f"{constraint.ge:,g}"
+        if isinstance(constraint, Gt):
+            low = f"above {constraint.gt:,g}"
+        if isinstance(constraint, Le):
+            high = f"{constraint.le:,g}"
+        if isinstance(constraint, Lt):
+            high = f"below {constraint.lt:,g}"
+    return low, high
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def _widget(name: str, field: FieldInfo, key: str, said: str) -> JsonValue:
     kind, optional = _kind(field)
     if get_origin(kind) is Literal:
         choices = list(get_args(kind))
@@ -81,17 +121,17 @@ def _widget(name: str, field: FieldInfo, key: str) -> JsonValue:
             choices,
             index=choices.index(field.default),
             key=key,
-            help=field.description,
+            help=said,
             persist_state="session",
         )
     if kind is bool:
-        return st.toggle(label(name), value=field.default, key=key, help=field.description, persist_state="session")
+        return st.toggle(label(name), value=field.default, key=key, help=said, persist_state="session")
     if kind in (int, float):
-        return _number(name, field, key, kind, optional=optional)
+        return _number(name, field, key, kind, said, optional=optional)
     raise MucError(f"the setting {name!r} is a {kind}, for which the page has no widget; set it on the command line")
 
 
-def _number(name: str, field: FieldInfo, key: str, kind: Any, *, optional: bool) -> JsonValue:
+def _number(name: str, field: FieldInfo, key: str, kind: Any, said: str, *, optional: bool) -> JsonValue:
     lowest = _bound(field, Ge, Gt)
     highest = _bound(field, Le, Lt)
     default = field.default
@@ -106,7 +146,7 @@ def _number(name: str, field: FieldInfo, key: str, kind: Any, *, optional: bool)
         step=1 if kind is int else _step(default),
         format="%d" if kind is int else "%.6g",
         key=key,
-        help=field.description,
+        help=said,
         placeholder="empty" if optional else None,
         persist_state="session",
     )

@@ -34,11 +34,11 @@ WAYS_IN = (
         "Check my pictures",
     ),
     WayIn(
-        "unlearn",
+        "tune",
         "Make an encoder forget",
         "You run the encoder. Choose what it must forget and how strongly, and see at once what that costs.",
-        "ink_eraser",
-        "Unlearn",
+        "tune",
+        "Tune",
     ),
     WayIn(
         "overview",

@@ -6,6 +6,7 @@ import streamlit as st
 from pydantic import JsonValue
 
 import muc_core.unlearning.methods  # noqa: F401  (registers them)
+from dashboard.components.run_estimate import run_estimate
 from dashboard.components.settings_form import find_faults, label, settings_fields
 from dashboard.components.uploads import plain
 from dashboard.services import PairData, encoder_records, pair_data, sets_of, workspace
@@ -14,7 +15,7 @@ from muc_core.data.splits import DataSplit
 from muc_core.encoders.family import FAMILIES
 from muc_core.errors import MucError
 from muc_core.jobs import JobTable, submit
-from muc_core.jobs.presets import suited_settings
+from muc_core.jobs.presets import paper_settings, suited_settings
 from muc_core.jobs.tasks.unlearn import KIND, UnlearnJob, method_settings
 from muc_core.unlearning.batches import BatchPlan
 from muc_core.unlearning.method import METHODS, Method
@@ -39,21 +40,35 @@ def unlearn_form() -> None:
     if suited is not method.settings:
         st.caption(f"The settings start as those that suit the preset {manifest.preset}, with which it was trained.")
     given = _choose_settings(
-        suited, f"{method.name} {manifest.preset}" if suited is not method.settings else method.name
+        suited,
+        f"{method.name} {manifest.preset}" if suited is not method.settings else method.name,
+        _paper_notes(method.name),
     )
     for_name, for_seed = st.columns([2, 1])
     with for_name:
         name, name_fault = _choose_name(f"{original}-{method.name}")
     with for_seed:
         seed = _choose_seed()
+    audits = st.toggle(
+        "Audit quickly at every checkpoint",
+        value=True,
+        key="unlearn audits",
+        help="A look with 2 views of each picture and no probes shows the verdict so far; it takes a little longer.",
+        persist_state="session",
+    )
 
     faults = [*find_faults(suited, given).values(), *([name_fault] if name_fault else [])]
     if split is None:
         faults.append("The forget set cannot be used; choose another one.")
     elif not find_faults(suited, given):
         given = suited.model_validate(given).model_dump(mode="json")
+        settings = method_settings(method, given)
         try:
-            st.caption(_describe_plan(method, method_settings(method, given), split))
+            st.caption(_describe_plan(method, settings, split))
+            timed = UnlearnJob(
+                method=method.name, original=original, forget=forget, name="timing", settings=given, seed=seed
+            )
+            run_estimate(timed, split, settings)
         except MucError as fault:
             sentence = _with_labels(str(fault), method)
             _show_fault(sentence)
@@ -63,7 +78,15 @@ def unlearn_form() -> None:
             st.error("Not started. " + plain(" ".join(faults)), icon=":material/error:")
         else:
             _start(
-                UnlearnJob(method=method.name, original=original, forget=forget, name=name, settings=given, seed=seed)
+                UnlearnJob(
+                    method=method.name,
+                    original=original,
+                    forget=forget,
+                    name=name,
+                    settings=given,
+                    seed=seed,
+                    audits=audits,
+                )
             )
 
 
@@ -131,15 +154,21 @@ def _choose_forget(data: PairData) -> tuple[str, DataSplit | None]:
         return str(spec), None
 
 
-def _choose_settings(model: type[TrainingSettings], key: str) -> dict[str, JsonValue]:
+def _paper_notes(method: str) -> dict[str, str]:
+    """What the paper set, by setting."""
+    values = {name: "any" if value is None else value for name, value in paper_settings(method).items()}
+    return {name: f"The paper's CIFAR-10 runs: {value}." for name, value in values.items()}
+
+
+def _choose_settings(model: type[TrainingSettings], key: str, notes: Mapping[str, str]) -> dict[str, JsonValue]:
     """Strength first: what the method has of its own, epochs and learning rate; the rest in an expander."""
     fields = model.model_fields
     own = [name for name in fields if name not in TrainingSettings.model_fields]
     strength = [*own, "epochs", "learning_rate"]
-    given = settings_fields(model, strength, key=key, columns=len(strength))
+    given = settings_fields(model, strength, key=key, columns=len(strength), notes=notes)
     with st.expander("All settings"):
         rest = [name for name in fields if name not in strength]
-        return given | settings_fields(model, rest, key=key, columns=4)
+        return given | settings_fields(model, rest, key=key, columns=4, notes=notes)
 
 
 def _choose_seed() -> int:

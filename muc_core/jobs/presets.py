@@ -123,6 +123,11 @@ _PAPER_UNLEARNING: dict[str, Values] = {
 }  # fmt: skip
 
 
+def paper_settings(method: str) -> Values:
+    """What the MUC paper's CIFAR-10 runs set for a method, by setting; empty for a method that it did not run."""
+    return _PAPER_UNLEARNING.get(method, {})
+
+
 def _paper(family: str, architecture: str, title: str) -> Preset:
     return Preset(
         name=f"paper-cifar10-{family}",

@@ -119,7 +119,7 @@ def test_when_nothing_can_be_used_there_is_no_result(page: AppTest) -> None:
 def test_uploads_stay_when_another_page_is_looked_at(page: AppTest) -> None:
     page.file_uploader[0].set_value([upload("red_car.png", "red"), upload("blue_bird.png", "blue")])
     page.run()
-    page.switch_page("app_pages/unlearn.py").run()
+    page.switch_page("app_pages/tune.py").run()
     page.switch_page("app_pages/check_my_pictures.py").run()
     assert captions(page) == ["red car", "blue bird"]
     button(page, "Start anew")

@@ -96,7 +96,7 @@ def test_an_encoder_that_cannot_be_loaded_is_named(odd_app: AppTest, place: str)
 
 
 def test_what_cannot_be_trained_here_is_said(odd_app: AppTest) -> None:
-    app = odd_app.run().switch_page("app_pages/unlearn.py").run()
+    app = odd_app.run().switch_page("app_pages/tune.py").run()
     assert len(app.exception) == 0
     offered = next(box for box in app.selectbox if box.label == "Original encoder").options
     assert set(offered) == {"small-clip", "small-clip-ac", "odd-simclr", "odd-broken"}

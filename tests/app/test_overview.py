@@ -48,7 +48,7 @@ def test_all_encoders_made_from_the_original_are_listed(app: AppTest) -> None:
 def test_the_choice_of_the_pair_stays_on_other_pages(app: AppTest) -> None:
     shown = app.run().switch_page("app_pages/overview.py").run()
     shown.selectbox(key="after").select("demo-clip").run()
-    for page in ("check_my_pictures", "unlearn", "overview"):
+    for page in ("check_my_pictures", "tune", "overview"):
         shown.switch_page(f"app_pages/{page}.py").run()
     assert shown.selectbox(key="after").value == "demo-clip"
 

@@ -11,21 +11,28 @@ import streamlit as st
 from pydantic import BaseModel, JsonValue
 from streamlit.testing.v1 import AppTest
 
+from dashboard.charts.course import course_figure, course_finding
 from dashboard.charts.loss import loss_figure, loss_finding
 from dashboard.charts.style import HUES
 from dashboard.components import unlearn_form
 from dashboard.components.job_view import describe, duration, say
+from dashboard.services import tune
+from muc_core.audit.result import Interval
 from muc_core.data.demo import demo_split, load_demo
 from muc_core.encoders.families.clip import ClipFamily
 from muc_core.encoders.manifest import DataReference, EncoderManifest
 from muc_core.jobs import Job, JobTable, launcher
 from muc_core.jobs.table import State
 from muc_core.jobs.tasks.unlearn import UnlearnJob
+from muc_core.jobs.tuning.course import COURSE, Course, CoursePoint
 from muc_core.unlearning.method import METHODS
 from muc_core.workspace import Workspace, write_encoder
+from muc_core.workspace.runs import RunWriter
 
-PAGE = Path(__file__).parents[2] / "dashboard" / "app_pages" / "unlearn.py"
+PAGE = Path(__file__).parents[2] / "dashboard" / "app_pages" / "tune.py"
 ARCHITECTURE = "muc-tiny"
+FORM = ["Time a few steps", "Start unlearning"]
+"""Buttons of the form where nothing was measured yet."""
 
 
 @pytest.fixture(scope="session")
@@ -269,7 +276,7 @@ def test_a_running_job_shows_its_step_its_loss_and_a_cancel_button(workspace: Wo
     assert bar.proto.text.replace("\\", "").startswith("Epoch 1 of 4, step 5 of 20")
     assert len(page.get("plotly_chart")) == 1
     assert "How to read this" in texts(page)
-    assert [button.label for button in page.button] == ["Start unlearning", "Cancel"]
+    assert [button.label for button in page.button] == [*FORM, "Cancel"]
 
 
 def test_cancel_ends_a_job(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,7 +293,7 @@ def test_a_cancelled_job_says_where_it_stopped(workspace: Workspace) -> None:
     add_job(workspace, "cancelled", step=5, total=20, message="epoch 1 of 4")
     page = open_page()
     assert "Cancelled at step 5 of 20" in texts(page)
-    assert [button.label for button in page.button] == ["Start unlearning"]
+    assert [button.label for button in page.button] == FORM
 
 
 def test_a_failed_job_gives_its_reason_as_a_sentence(workspace: Workspace) -> None:
@@ -313,16 +320,115 @@ def test_a_done_job_offers_its_encoder_as_after(workspace: Workspace) -> None:
     by_label(page.button, "Use it as After").click().run()
     assert (page.session_state["before"], page.session_state["after"]) == ("demo-clip", "mine")
     assert "mine is now *After* on every page" in texts(page)
-    assert [button.label for button in page.button] == ["Start unlearning"]
+    assert [button.label for button in page.button] == FORM
     by_label(page.toggle, "Show the loss").set_value(True).run()
     assert len(page.get("plotly_chart")) == 1
+
+
+def begin_run(workspace: Workspace, job: Job, *, checkpoint: bool) -> RunWriter:
+    """What the worker of a job keeps on the way."""
+    original = workspace.encoder("demo-clip").manifest
+    writer = Workspace(workspace.home, job=job.id).new_run(
+        kind="unlearn",
+        title="demo-clip after Alignment Calibration",
+        family="clip",
+        architecture=ARCHITECTURE,
+        method="ac",
+        original="demo-clip",
+        settings={},
+        seeds={},
+        data=original.data,
+    )
+    if checkpoint:
+        writer.add_checkpoint(5, ClipFamily().build(ARCHITECTURE, 1).state_dict(), epoch=0.5, values={"loss": 1.0})
+    return writer
+
+
+def test_a_run_can_be_stopped_and_kept(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher, "CANCEL_WITHIN_S", 0.1)
+    job = add_job(workspace, "running", step=7, total=20)
+    writer = begin_run(workspace, job, checkpoint=True)
+    page = open_page()
+    by_label(page.button, "Stop and keep").click().run()
+    assert not page.exception
+    writer.cancel()
+    assert JobTable(workspace).job(job.id).state == "cancelled"
+    manifest = workspace.encoder("mine").manifest
+    assert (manifest.original, manifest.run, manifest.settings["stopped at step"]) == ("demo-clip", writer.id, 5)
+    assert "Cancelled at step 7 of 20. Its checkpoint was kept as mine." in texts(page)
+
+
+def test_a_run_without_a_checkpoint_offers_only_to_cancel(workspace: Workspace) -> None:
+    job = add_job(workspace, "running", step=1, total=20)
+    writer = begin_run(workspace, job, checkpoint=False)
+    assert [button.label for button in open_page().button] == [*FORM, "Cancel"]
+    writer.cancel()
+
+
+def test_a_failed_run_offers_its_last_checkpoint(workspace: Workspace) -> None:
+    job = add_job(workspace, "failed", error="the loss became nan at step 6")
+    begin_run(workspace, job, checkpoint=True).fail("the loss became nan")
+    page = open_page()
+    by_label(page.button, "Keep its last checkpoint").click().run()
+    assert workspace.encoder("mine").manifest.settings["stopped at step"] == 5
+    assert "Keep its last checkpoint" not in [button.label for button in page.button]
+
+
+def test_the_verdict_so_far_is_drawn_beside_the_loss(workspace: Workspace) -> None:
+    job = add_job(workspace, "running", step=5, total=20, history=HISTORY, values=HISTORY[-1][1])
+    writer = begin_run(workspace, job, checkpoint=False)
+    writer.write_file(COURSE, Course().model_dump_json().encode())
+    assert "The first quick audit is being made" in texts(open_page())
+    effect = Interval(value=1.2, low=1.0, high=1.4)
+    point = CoursePoint(
+        step=0, forget=0.9, retain=0.9, controls=0.3, verdict="under-forgotten", effect=effect, rule="They stand above."
+    )
+    course = Course(points=(point, point.model_copy(update={"step": 4, "forget": 0.5})))
+    writer.write_file(COURSE, course.model_dump_json().encode())
+    page = open_page()
+    assert len(page.get("plotly_chart")) == 2
+    assert "2 views, no probes" in texts(page)
+    assert course_finding(course) == "At step 4, so far: under-forgotten, 1.20 above never-seen pictures"
+    figure = course_figure(course, 20, dark=False)
+    assert [list(trace.y) for trace in figure.data] == [[0.9, 0.5], [0.9, 0.9], [0.3, 0.3]]
+    writer.write_file(COURSE, Course(refused="there are 3 controls").model_dump_json().encode())
+    assert any("No audits along the way: there are 3 controls." in info.value for info in open_page().info)
+    writer.cancel()
+
+
+def test_the_time_is_estimated_from_runs_and_measured_where_there_are_none(workspace: Workspace) -> None:
+    assert "How long it takes is not known" in texts(open_page())
+    writer = begin_run(workspace, add_job(workspace, "cancelled"), checkpoint=False)
+    writer._update({"settings": {"epochs": 4}})
+    writer.finish(encoder="x", run_time_s=100.0)
+    page = open_page()
+    # 8 epochs of the same pictures, and whatever the run took besides
+    assert "About 3 min 20 s, measured on the latest 1 run of this method and architecture here." in texts(page)
+    assert "Time a few steps" not in [button.label for button in page.button]
+    by_label(page.selectbox, "Method").set_value("neggrad").run()
+    assert "measured on the latest 1 run of other methods with this architecture here" in texts(page)
+
+
+def test_a_timing_is_queued_and_its_failure_told(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def submit(workspace: Workspace, kind: str, settings: BaseModel, *, unique: bool = False) -> Job:
+        return JobTable(workspace).add(kind, settings.model_dump(mode="json"), unique=unique)[0]
+
+    monkeypatch.setattr(tune, "submit", submit)
+    page = open_page()
+    by_label(page.button, "Time a few steps").click().run()
+    (job,) = JobTable(workspace).jobs()
+    assert job.kind == "time_run"
+    assert any("Timing a few steps" in bar.proto.text for bar in page.get("progress"))
+    assert "Timing a few steps of ac on demo-clip" in texts(page)
+    JobTable(workspace).close(job.id, "failed", error="the loss is nan")
+    assert "The timing did not end: the loss is nan. Try again, or start the run without it." in texts(open_page())
 
 
 def test_a_done_job_whose_encoder_was_deleted_offers_nothing(workspace: Workspace) -> None:
     add_job(workspace, "done", result={"encoder": "gone", "run": "r"})
     page = open_page()
     assert "has been deleted since" in texts(page)
-    assert [button.label for button in page.button] == ["Start unlearning"]
+    assert [button.label for button in page.button] == FORM
 
 
 def test_earlier_jobs_are_shown_on_demand(workspace: Workspace) -> None:

@@ -87,19 +87,19 @@ def sweep(workspace: Workspace, settings: StrengthSweepSettings, *, progress: Pr
         Cancelled: from `progress`; what was measured stays.
     """
     bench = open_bench(workspace, settings)
-    subjects = _subjects(bench, settings)
+    subjects = subjects_of(bench, settings)
     stages = Stages(progress, len(subjects))
     for strength, subject in subjects:
         name = subject.encoder.manifest.name
         bench.measure(subject, stages.next(name if strength is None else f"strength {strength:g}"))
     stages.report(1, 1, "")
-    return _collect(bench, subjects)
+    return collect(bench, subjects)
 
 
 def read_sweep(workspace: Workspace, settings: StrengthSweepSettings, *, material: Material | None = None) -> Sweep:
     """What has been measured so far; nothing is computed. Raises as `sweep`."""
     bench = open_bench(workspace, settings, material=material)
-    return _collect(bench, _subjects(bench, settings))
+    return collect(bench, subjects_of(bench, settings))
 
 
 def open_bench(workspace: Workspace, settings: StrengthSweepSettings, *, material: Material | None = None) -> Bench:
@@ -117,7 +117,8 @@ def run(settings: StrengthSweepSettings, workspace: Workspace, progress: Progres
     return {"strengths": len(found.points), "others": len(found.others)}
 
 
-def _subjects(bench: Bench, settings: StrengthSweepSettings) -> list[tuple[float | None, Subject]]:
+def subjects_of(bench: Bench, settings: StrengthSweepSettings) -> list[tuple[float | None, Subject]]:
+    """What a sweep measures, in order: (strength, subject), and the other encoders as (None, subject)."""
     unlearned = bench.workspace.encoder(settings.after)
     on_the_line: list[tuple[float | None, Subject]] = [
         (strength, Subject(unlearned, strength)) for strength in settings.strengths
@@ -128,7 +129,8 @@ def _subjects(bench: Bench, settings: StrengthSweepSettings) -> list[tuple[float
     return on_the_line + [(None, Subject(record)) for record in made if record.manifest.name != settings.after]
 
 
-def _collect(bench: Bench, subjects: Sequence[tuple[float | None, Subject]]) -> Sweep:
+def collect(bench: Bench, subjects: Sequence[tuple[float | None, Subject]]) -> Sweep:
+    """Those of the subjects that have been measured."""
     found = [(strength, subject, bench.read(subject)) for strength, subject in subjects]
     points = [
         Point(subject.encoder.manifest, strength, measured)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
@@ -147,7 +148,7 @@ class Bench:
             found = Measured(figures=self.look_at(encoder, progress))
         except MucError as refusal:
             found = Measured(refused=str(refusal))
-        path = self.workspace.home / FOLDER / f"{self.key(subject)}.json"
+        path = measured_path(self.workspace, self.key(subject))
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, found.model_dump_json().encode())
@@ -224,10 +225,15 @@ def reference_of(unlearned: EncoderManifest) -> DataReference:
     return unlearned.data
 
 
+def measured_path(workspace: Workspace, key: str) -> Path:
+    """Where the figures under a key are kept."""
+    return workspace.home / FOLDER / f"{key}.json"
+
+
 def read_measured(workspace: Workspace, key: str) -> Measured | None:
     """The figures under a key; None when there are none, or their file is damaged."""
     try:
-        return Measured.model_validate_json((workspace.home / FOLDER / f"{key}.json").read_bytes())
+        return Measured.model_validate_json(measured_path(workspace, key).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
 

@@ -60,6 +60,7 @@ class Figures(BaseModel):
         forget, retain, held_out: each set by itself.
         shown: ids of the forget pictures in the matrix.
         matrix: alignment matrix among them, rounded to 4 decimals.
+        dimension: length of the encoder's vectors.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +77,7 @@ class Figures(BaseModel):
     held_out: SetFigures
     shown: tuple[str, ...]
     matrix: tuple[tuple[float, ...], ...]
+    dimension: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +193,7 @@ def figures(before: Looks, after: Looks, material: Material, yardstick: Yardstic
         held_out=set_figures(controls),
         shown=picture.ids,
         matrix=tuple(_rounded(row, 4) for row in picture.matrix),
+        dimension=after.pool.dimension,
     )
 
 

@@ -9,7 +9,7 @@ from muc_core.errors import MucError
 from muc_core.jobs.tuning.bench import Bench, Subject
 from muc_core.jobs.tuning.measure import Figures, Yardstick, hopeless, look, open_material
 from muc_core.workspace import Workspace
-from tests.unit.jobs.tuning.conftest import FORGET, HELD_OUT
+from tests.tuned import FORGET, HELD_OUT
 
 YARDSTICK = Yardstick(views=3, permutations=199, cells=5)
 

@@ -17,7 +17,7 @@ from muc_core.jobs.tuning.run_time import estimate_run, pictures_used
 from muc_core.progress import SILENT
 from muc_core.unlearning.method import METHODS
 from muc_core.workspace import Workspace
-from tests.unit.jobs.tuning.conftest import ARCHITECTURES, FORGET, QUICK, N, Reports, unlearning
+from tests.tuned import ARCHITECTURES, FORGET, QUICK, N, Reports, unlearning
 
 
 def test_a_watched_run_keeps_what_was_seen_at_each_checkpoint(home: Workspace) -> None:

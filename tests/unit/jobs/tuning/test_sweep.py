@@ -20,7 +20,7 @@ from muc_core.jobs.tuning.keep import save_strength
 from muc_core.jobs.tuning.measure import Yardstick
 from muc_core.progress import SILENT
 from muc_core.workspace import Workspace
-from tests.unit.jobs.tuning.conftest import Reports
+from tests.tuned import Reports
 
 STRENGTHS = (0.0, 0.5, 1.0, 1.5)
 

@@ -81,7 +81,7 @@ PAGES: dict[str, tuple[str, Callable[[Page, Server], None]]] = {
     "check-my-pictures": ("Check my pictures", check_my_pictures),
     "matrices": ("Matrices", matrices),
     "embedding-map": ("Embedding map", embedding_map),
-    "unlearn": ("Unlearn", unlearn),
+    "tune": ("Tune", unlearn),
     "encoders": ("Encoders", encoders),
 }
 

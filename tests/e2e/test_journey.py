@@ -103,7 +103,7 @@ def test_from_the_demo_to_an_own_unlearned_encoder(server: Server, watched: Page
         expect(bars).to_contain_text(file["name"].removesuffix(".png").replace("_", " ")[:12])
     picture("own-pictures")
 
-    open_page(page, "Unlearn")
+    open_page(page, "Tune")
     choose(page, "Method", "Alignment Calibration")
     set_number(page, "Epochs", 30)
     page.get_by_role("button", name="Start unlearning").dblclick()
@@ -191,7 +191,7 @@ def test_wrong_files_are_named_and_the_others_go_on_in_the_dark(
 def test_a_job_goes_on_when_its_tab_is_closed(server: Server, watched: Page, pictures_folder: Path) -> None:
     watched.goto(server.url)
     settle(watched)
-    open_page(watched, "Unlearn")
+    open_page(watched, "Tune")
     set_number(watched, "Epochs", 2)
     watched.get_by_role("button", name="Start unlearning").click()
     started = wait_for(server, lambda job: job.step >= 1)
@@ -207,7 +207,7 @@ def test_a_job_goes_on_when_its_tab_is_closed(server: Server, watched: Page, pic
     watch = Watch(again)
     again.goto(server.url)
     settle(again)
-    open_page(again, "Unlearn")
+    open_page(again, "Tune")
     card = job_card(again, ended.id)
     expect_state(card, "done")
     expect(card.get_by_role("button", name="Use it as After").first).to_be_visible()

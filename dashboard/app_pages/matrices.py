@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts.heatmaps import how_to_read
+from dashboard.components.audit_offer import verdicts_on
 from dashboard.components.choices import Pair, pick_pair
 from dashboard.components.links import linked_select, linked_toggle
 from dashboard.components.matrix_grid import (
@@ -27,19 +28,16 @@ from dashboard.services import (
     compare_items,
     controls_for,
     items_of,
-    make_audit,
     pair_data,
     retain_sample,
     sets_of,
 )
-from dashboard.services.matrices import Arrangement, Matrices, Noise, audit_of, matrices, noise_of, retrained_of
+from dashboard.services.matrices import Arrangement, Matrices, Noise, matrices, noise_of, retrained_of
 from muc_core.audit.result import AuditResult
 from muc_core.comparison import Comparison
 from muc_core.data.dataset import ImageTextDataset
-from muc_core.errors import MucError
 
 ITEMS, ORDER, MASK, DRAG = "matrices_items", "matrices_order", "matrices_mask", "matrices_drag"
-AUDIT = "matrices_audit"
 FIRST_SETS = ("owner:artist", "forget")
 ORDERS: dict[str, Arrangement] = {
     "by gap, most lost first": "gap",
@@ -87,42 +85,6 @@ def controls_of(spec: str, items: ImageTextDataset, data: PairData) -> ImageText
     if spec == "held-out":
         return items_of("calibration", data) if data.split.calibration else None
     return controls_for(items, data)
-
-
-def verdicts_on(items: ImageTextDataset, controls: ImageTextDataset | None, pair: Pair) -> AuditResult | None:
-    """The audit of these pictures; a button where it has not been made, a sentence where it cannot be."""
-    try:
-        plan, result = audit_of(pair.before, pair.after, items, controls)
-    except MucError as refusal:
-        st.info(f"There are no verdicts to sort by: {plain(str(refusal))}.", icon=":material/info:")
-        return None
-    if result is not None:
-        return result
-    if plan.long:
-        st.info(
-            "There are no verdicts to sort by yet, and this audit is too long for a page: make it with `muc audit`, or "
-            "choose a smaller set.",
-            icon=":material/info:",
-        )
-        return None
-    if not st.session_state.pop(AUDIT, False):
-        st.info("These pictures have no verdicts yet; until then they stand by gap.", icon=":material/info:")
-        st.button(
-            "Audit these pictures", icon=":material/gavel:", on_click=_ask_for_audit, help="Takes about a minute."
-        )
-        return None
-    bar = ProgressBar("Auditing")
-    try:
-        return make_audit(plan, bar)
-    except MucError as refusal:
-        st.info(f"There are no verdicts to sort by: {plain(str(refusal))}.", icon=":material/info:")
-        return None
-    finally:
-        bar.done()
-
-
-def _ask_for_audit() -> None:
-    st.session_state[AUDIT] = True
 
 
 @st.fragment
@@ -273,7 +235,9 @@ with errors_as_sentences():
     comparison = compare_items(pair.before, pair.after, items, controls)
     for warning in comparison.warnings:
         st.warning(warning, icon=":material/info:")
-    verdicts = verdicts_on(items, controls, pair) if choice.arrangement == "verdict" else None
+    verdicts = (
+        verdicts_on(items, controls, pair, until_then="they stand by gap") if choice.arrangement == "verdict" else None
+    )
     show_matrices(comparison, items, choice, pair, data, verdicts)
     show_summary(choice.spec, comparison, pair, data)
     offer_downloads(comparison, choice.spec)

@@ -23,6 +23,7 @@ _GENERATION = "my_uploader"
 _FILES = "my_files"
 _DEMO = "my_demo"
 _TYPED = "my_captions"
+_GUESS = "guess_captions"
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def my_pictures() -> MyPictures | None:
         which = "All" if count == DEMO_ALL else "Three of the"
         st.caption(f"{which} drawings that the demo's artist withdrew, with their names as captions.")
     else:
-        guess = st.toggle("Guess captions from file names", value=True, key="guess_captions")
+        guess = st.toggle("Guess captions from file names", value=True, key=_GUESS)
         ingest = read_files(files, guess_captions=guess)
         _tell(ingest)
         if ingest.dataset is None:
@@ -82,6 +83,16 @@ def my_pictures() -> MyPictures | None:
     else:
         captions = _edit_captions(dataset, thumbnails, key)
     return MyPictures(with_captions(key, captions, _dataset=dataset), thumbnails, files)
+
+
+def kept_uploads() -> tuple[ImageTextDataset, str] | None:
+    """The user's own pictures as they were uploaded on another page, and a key for them; None when there are none."""
+    files: Files | None = st.session_state.get(_FILES)
+    if files is None:
+        return None
+    guess = bool(st.session_state.get(_GUESS, True))
+    dataset = read_files(files, guess_captions=guess).dataset
+    return None if dataset is None else (dataset, f"{files.digest}/{guess}")
 
 
 def plain(text: str) -> str:

@@ -47,10 +47,8 @@ from muc_core.jobs import Job, JobTable, submit
 from muc_core.jobs.tasks import audit as audit_task
 from muc_core.jobs.tasks.audit import AuditJob, PictureSet, SavedAudit
 from muc_core.jobs.tasks.check_encoder import check
-from muc_core.jobs.tasks.embedding_map import EmbeddingMapSettings, MapItems, choose_items
 from muc_core.jobs.tasks.import_encoder import ImportEncoderSettings, add, look
 from muc_core.progress import SILENT, Progress
-from muc_core.projection import JointProjection, joint_projection
 from muc_core.workspace import AuditRecord, EncoderRecord, Workspace
 from muc_core.workspace.files import TEMPORARY, sweep, write_file, writing
 from muc_core.workspace.importing import RecognitionReport
@@ -796,44 +794,6 @@ def means_of_all(before: str, after: str) -> list[Means]:
 def _means(manifest: EncoderManifest, change: Changes, moment: Literal["mean_before", "mean_after"]) -> Means:
     forget, held_out = (None if part is None else getattr(part, moment) for part in (change.forget, change.held_out))
     return Means(manifest.name, manifest.method, forget, getattr(change.retain, moment), held_out)
-
-
-@dataclass(frozen=True)
-class QuickMap:
-    """The PCA map of a pair, shown before the UMAP is there."""
-
-    items: MapItems
-    projection: JointProjection
-
-
-def quick_map(settings: EmbeddingMapSettings) -> QuickMap:
-    """PCA of what the embedding-map job will draw. Raises `MucError`."""
-    items = choose_items(workspace(), settings)
-    both = encoder(settings.before), encoder(settings.after)
-    if both[0].dimension != both[1].dimension:
-        raise MucError(
-            f"A joint map cannot be drawn: the vectors of {settings.before} have {both[0].dimension:,} numbers and "
-            f"those of {settings.after} {both[1].dimension:,}. Matrices and Check my pictures compare them."
-        )
-    ask_first(both, [items.dataset], "pictures")
-    return QuickMap(
-        items,
-        _quick_map(
-            both[0].digest,
-            both[1].digest,
-            items.dataset.digest(),
-            settings,
-            _items=items,
-        ),
-    )
-
-
-@st.cache_data(show_spinner="Projecting ...", max_entries=32)
-def _quick_map(
-    before_digest: str, after_digest: str, items_digest: str, settings: EmbeddingMapSettings, *, _items: MapItems
-) -> JointProjection:
-    before, after = (embed_images(encoder(name), _items.dataset) for name in (settings.before, settings.after))
-    return joint_projection(before.numpy(), after.numpy(), method="pca", seed=settings.seed)
 
 
 def picture_url(dataset: ImageTextDataset, index: int, size: int = 96) -> str:

@@ -166,7 +166,10 @@ class TestMap:
             "set": "forget set",
             "caption": "bird",
             "moved": "100% of the diagonal",
+            "far": True,
             "image": "data:0",
+            "colour": "forget set",
+            "colour_said": "forget set",
         }
 
     def test_the_hues_are_those_of_the_sets(self) -> None:

@@ -157,11 +157,11 @@ def test_without_enough_pictures_there_are_no_verdicts(page: AppTest, monkeypatc
     def refuse(*_: object) -> None:
         raise MucError("2 pictures are too few")
 
-    monkeypatch.setattr("dashboard.services.matrices.audit_of", refuse)
+    monkeypatch.setattr("dashboard.components.audit_offer.audit_of", refuse)
     page.session_state["matrices_items"] = "category:animal-bird"
     page.session_state["matrices_order"] = "by verdict, most concern first"
     run(page)
-    assert "There are no verdicts to sort by: 2 pictures are too few" in page.info[0].value
+    assert "There are no verdicts: 2 pictures are too few" in page.info[0].value
 
 
 def test_many_pictures_are_pooled_and_a_block_opens(page: AppTest) -> None:

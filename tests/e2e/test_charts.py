@@ -74,3 +74,41 @@ def test_a_point_of_the_map_shows_its_picture(server: Server, watched: Page) -> 
             break
     expect(picture).to_be_visible()
     assert picture.evaluate("image => image.naturalWidth") == 48
+
+
+def test_a_loop_on_one_map_selects_the_same_pictures_on_the_other(server: Server, watched: Page) -> None:
+    page = watched
+    page.goto(f"{server.url}/embedding_map?map_view=side+by+side,+with+a+lasso")
+    settle(page)
+    panels = page.locator(".js-plotly-plot .nsewdrag")
+    expect(panels).to_have_count(2, timeout=PATIENCE_MS)
+    panels.first.scroll_into_view_if_needed()
+    box = panels.first.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for across, down in ((60, 0), (60, 60), (0, 60), (0, 0)):
+        page.mouse.move(x + across, y + down, steps=4)
+    page.mouse.up()
+    settle(page)
+    expect(page.get_by_text(re.compile(r"\d+ pictures selected"))).to_be_visible()
+    faint = page.locator(".js-plotly-plot").nth(1).locator(".point[style*='opacity: 0.12']")
+    expect(faint.first).to_be_attached()
+
+
+def test_the_slider_carries_the_points_without_a_rerun(server: Server, watched: Page) -> None:
+    page = watched
+    page.goto(f"{server.url}/embedding_map?map_view=moving")
+    settle(page)
+    chart = page.locator(".js-plotly-plot")
+    expect(chart).to_be_visible(timeout=PATIENCE_MS)
+    where = "chart => JSON.stringify(Array.from(chart.data[0].x).slice(0, 5))"
+    before = chart.evaluate(where)
+    rail = chart.locator(".slider-rail-touch-rect")
+    rail.scroll_into_view_if_needed()
+    box = rail.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] * 0.98, box["y"] + box["height"] / 2)
+    page.wait_for_timeout(500)
+    assert chart.evaluate(where) != before

@@ -9,7 +9,14 @@ import pytest
 
 from muc_core import projection
 from muc_core.errors import MucError
-from muc_core.projection import JointProjection, Method, joint_projection
+from muc_core.projection import (
+    JointProjection,
+    Method,
+    drift,
+    joint_projection,
+    neighbour_retention,
+    place_among,
+)
 
 METHODS: list[Method] = ["umap", "pca"]
 
@@ -157,3 +164,84 @@ def test_pca_does_not_wait_for_umap_to_load() -> None:
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert answer.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize("method", ["pca"])
+def test_a_map_may_have_three_dimensions(method: Method) -> None:
+    result = joint_projection(clustered(20), clustered(20, seed=1), method=method, dimensions=3)
+    flat = joint_projection(clustered(20), clustered(20, seed=1), method=method)
+    assert result.before.shape == (20, 3)
+    np.testing.assert_allclose(result.before[:, :2], flat.before, atol=1e-5)
+    with pytest.raises(MucError, match="a map has 2 or 3"):
+        joint_projection(clustered(20), clustered(20), dimensions=4)
+    with pytest.raises(MucError, match="and 3 dimensions"):
+        joint_projection(np.eye(2), np.eye(2), dimensions=3)
+
+
+def slow_retention(points: npt.NDArray[np.float64], places: npt.NDArray[np.float64], k: int) -> list[float]:
+    shares = []
+    for own in range(len(points)):
+        others = [other for other in range(len(points)) if other != own]
+        near = sorted(others, key=lambda o: float(np.sum((points[o] - points[own]) ** 2)))[:k]
+        shown = sorted(others, key=lambda o: float(np.sum((places[o] - places[own]) ** 2)))[:k]
+        shares.append(sum(o in shown for o in near) / k)
+    return shares
+
+
+@pytest.mark.parametrize("k", [1, 5, 12])
+def test_retention_is_the_share_of_neighbours_that_stay(k: int) -> None:
+    before, after = clustered(15), clustered(15, seed=1)
+    projection = joint_projection(before, after, method="pca")
+    found = np.concatenate(neighbour_retention(before, after, projection, k=k))
+    unit = [vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in (before, after)]
+    points = np.concatenate(unit).astype(np.float64)
+    places = np.concatenate([projection.before, projection.after])
+    np.testing.assert_allclose(found, slow_retention(points, places, k))
+
+
+def test_a_map_that_loses_nothing_is_believed_entirely() -> None:
+    rng = np.random.default_rng(0)
+    angles = rng.uniform(0, 2 * np.pi, 40)
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    projection = JointProjection(circle[:20], circle[20:], "pca", 0, {})
+    before, after = neighbour_retention(circle[:20], circle[20:], projection)
+    assert (before == 1).all()
+    assert (after == 1).all()
+
+
+def test_of_many_points_a_sample_is_measured() -> None:
+    before, after = clustered(30), clustered(30, seed=1)
+    projection = joint_projection(before, after, method="pca")
+    whole = np.concatenate(neighbour_retention(before, after, projection))
+    part = np.concatenate(neighbour_retention(before, after, projection, most=10))
+    measured = ~np.isnan(part)
+    assert measured.sum() == 10
+    np.testing.assert_array_equal(part[measured], whole[measured])
+
+
+def test_equal_points_do_not_count_themselves() -> None:
+    same = np.tile(np.eye(3)[:1], (4, 1))
+    before, after = neighbour_retention(same, same, JointProjection(np.zeros((4, 2)), np.zeros((4, 2)), "pca", 0, {}))
+    np.testing.assert_array_equal(before, np.ones(4))
+    np.testing.assert_array_equal(after, np.ones(4))
+
+
+def test_a_map_of_other_items_is_refused() -> None:
+    projection = joint_projection(clustered(5), clustered(5), method="pca")
+    with pytest.raises(MucError, match="belongs to other items"):
+        neighbour_retention(clustered(6), clustered(6), projection)
+
+
+def test_drift_is_one_less_the_cosine() -> None:
+    before, after = clustered(9), clustered(9, seed=1)
+    slow = [1 - float(a @ b) / float(np.linalg.norm(a) * np.linalg.norm(b)) for a, b in zip(before, after, strict=True)]
+    np.testing.assert_allclose(drift(before, after), slow, atol=1e-6)
+    np.testing.assert_allclose(drift(before, 3 * before), 0, atol=1e-6)
+    with pytest.raises(MucError, match="same items and dimension"):
+        drift(before, after[:, :5])
+
+
+def test_a_further_item_lies_where_its_twin_does_and_else_between_neighbours() -> None:
+    known, places = np.eye(4), np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [5.0, 5.0]])
+    np.testing.assert_allclose(place_among(known, places, known[3:], k=1), places[3:])
+    np.testing.assert_allclose(place_among(known, places, [[1.0, 1.0, 0.0, 0.0]], k=2), [[0.5, 0.0]])

@@ -9,7 +9,7 @@ import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +22,14 @@ from muc_core.data.splits import DataSplit
 from muc_core.encoders.embed import embed_images
 from muc_core.jobs.tasks import TASKS, Task
 from muc_core.progress import Progress
-from muc_core.projection import joint_projection
+from muc_core.projection import drift, joint_projection, neighbour_retention
 from muc_core.workspace import EncoderRecord, Workspace
 
 KIND = "embedding_map"
 
-_FORMAT = 1
+_NUMBERS = ("before", "after", "drift", "retention_before", "retention_after")
+
+_FORMAT = 2
 
 
 class EmbeddingMapSettings(BaseModel):
@@ -41,10 +43,11 @@ class EmbeddingMapSettings(BaseModel):
     sets: tuple[str, ...] = Field(
         default=("forget", "retain", "held-out"), min_length=1, description="sets to draw; an item counts to the first"
     )
-    most_per_set: int = Field(default=400, ge=2, le=5000, description="of a larger set so many are drawn at random")
+    most_per_set: int = Field(default=400, ge=2, le=50_000, description="of a larger set so many are drawn at random")
     seed: int = Field(default=0, ge=0, lt=2**32, description="of the choice of items and of the map")
     n_neighbors: int = Field(default=15, ge=2, le=200, description="small: local structure; large: the big picture")
     min_dist: float = Field(default=0.1, ge=0, le=1, description="how close points may lie in the plane")
+    dimensions: Literal[2, 3] = Field(default=2, description="of the map")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +60,19 @@ class MapItems:
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingMap:
-    """Places `[n, 2]` of n items in the map before and after, their ids and the sets they count to."""
+    """A map of n items.
+
+    Attributes:
+        before, after: places `[n, 2]` or `[n, 3]`.
+        drift, retention_before, retention_after: `[n]`, see `muc_core.projection`.
+        ids, groups: of the items, and the sets they count to.
+    """
 
     before: npt.NDArray[np.float32]
     after: npt.NDArray[np.float32]
+    drift: npt.NDArray[np.float32]
+    retention_before: npt.NDArray[np.float32]
+    retention_after: npt.NDArray[np.float32]
     ids: tuple[str, ...]
     groups: tuple[str, ...]
     notes: tuple[str, ...]
@@ -92,7 +104,7 @@ def map_key(workspace: Workspace, settings: EmbeddingMapSettings, items: MapItem
         ],
         "items": items.dataset.digest(),
         "groups": items.groups,
-        "settings": [settings.seed, settings.n_neighbors, settings.min_dist],
+        "settings": [settings.seed, settings.n_neighbors, settings.min_dist, settings.dimensions],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -102,9 +114,9 @@ def read_map(workspace: Workspace, key: str) -> EmbeddingMap | None:
     arrays = workspace.read_map(key)
     if arrays is None:
         return None
+    numbers = {name: arrays[name].astype(np.float32) for name in _NUMBERS}
     return EmbeddingMap(
-        before=arrays["before"].astype(np.float32),
-        after=arrays["after"].astype(np.float32),
+        **numbers,
         ids=tuple(arrays["ids"].tolist()),
         groups=tuple(arrays["groups"].tolist()),
         notes=tuple(arrays["notes"].tolist()),
@@ -136,10 +148,16 @@ def run(settings: EmbeddingMapSettings, workspace: Workspace, progress: Progress
         seed=settings.seed,
         n_neighbors=settings.n_neighbors,
         min_dist=settings.min_dist,
+        dimensions=settings.dimensions,
     )
+    progress.report(4 * count - 1, total, "measuring how far the map can be believed")
+    retention = neighbour_retention(before.numpy(), after.numpy(), projection, seed=settings.seed)
     arrays: dict[str, npt.NDArray[Any]] = {
         "before": projection.before.astype(np.float32),
         "after": projection.after.astype(np.float32),
+        "drift": drift(before.numpy(), after.numpy()).astype(np.float32),
+        "retention_before": retention[0].astype(np.float32),
+        "retention_after": retention[1].astype(np.float32),
         "ids": np.array(items.dataset.ids),
         "groups": np.array(items.groups),
         "notes": np.array(projection.notes, dtype=np.str_),

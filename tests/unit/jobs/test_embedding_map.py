@@ -81,10 +81,17 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[str] = []
 
     def fit(
-        before: npt.ArrayLike, after: npt.ArrayLike, *, method: str, seed: int, n_neighbors: int, min_dist: float
+        before: npt.ArrayLike,
+        after: npt.ArrayLike,
+        *,
+        method: str,
+        seed: int,
+        n_neighbors: int,
+        min_dist: float,
+        dimensions: int,
     ) -> JointProjection:
         asked.append(method)
-        return joint_projection(before, after, method="pca", seed=seed, n_neighbors=n_neighbors, min_dist=min_dist)
+        return joint_projection(before, after, method="pca", seed=seed, dimensions=dimensions)
 
     monkeypatch.setattr(embedding_map, "joint_projection", fit)
     return asked

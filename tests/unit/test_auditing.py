@@ -118,6 +118,22 @@ def test_a_picture_counts_once() -> None:
     assert run(trained_on(OWNER), before, controls=joined(CONTROLS, CONTROLS)).n_controls == 60
 
 
+def test_the_owners_picture_under_another_name_is_no_control() -> None:
+    with pytest.raises(MucError, match="the control 'mine 3 again' is the same picture as 'mine 3'"):
+        run(trained_on(OWNER), None, controls=joined(CONTROLS, OWNER.subset(["mine 3"])))
+
+
+def test_too_few_pictures_are_refused_before_anything_is_embedded() -> None:
+    class Untouched(Pixels):
+        def encode_images(self, images: Tensor) -> Tensor:
+            raise AssertionError("asked for nothing")
+
+    with pytest.raises(MucError, match="4 pictures to audit; at least 5 are needed, because chance"):
+        run(Untouched(), None, owner=OWNER.subset(OWNER.ids[:4]))
+    with pytest.raises(MucError, match="19 controls; at least 20 are needed, because"):
+        run(Untouched(), None, controls=CONTROLS.subset(CONTROLS.ids[:19]))
+
+
 def test_captions_that_one_side_shares_are_not_compared() -> None:
     owner = pictures("mine", 30, seed=1, texts=["a drawing of mine"] * 15 + [f"mine {i}" for i in range(15)])
     found = run(trained_on(OWNER), None, owner=owner)

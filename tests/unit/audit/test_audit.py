@@ -259,6 +259,17 @@ class TestRefusals:
         with pytest.raises(MucError, match="equally alike"):
             run(ViewVectors(same), 10)
 
+    def test_controls_that_are_all_equal(self) -> None:
+        vectors = encoder("two-view", 10, 30, rng=np.random.default_rng(0))
+        vectors.views[:, 10:] = vectors.views[0, 10]
+        with pytest.raises(MucError, match="all controls equally alike"):
+            run(vectors, 10)
+
+    def test_a_control_nearly_the_same_as_the_owners_is_told(self) -> None:
+        vectors = encoder("two-view", 10, 30, rng=np.random.default_rng(0))
+        vectors.views[:, 17] = vectors.views[:, 4] + 0.003
+        assert any("1 of the controls is nearly the same" in warning for warning in run(vectors, 10).warnings)
+
     def test_another_number_of_vectors(self) -> None:
         vectors = encoder("two-view", 10, 30, rng=np.random.default_rng(0))
         with pytest.raises(MucError, match="for 41 items"):

@@ -15,6 +15,11 @@ from muc_core.errors import MucError
 if TYPE_CHECKING:
     from muc_core.data.dataset import ImageTextDataset
 
+NO_CALIBRATION = (
+    "this method compares the forget pictures with pictures that were never trained on and are no controls, and there "
+    "is no such calibration set; train the original with one (muc train --calibration 160) or choose another method"
+)
+
 
 class DataSplit(BaseModel):
     """A partition of ids. Held-out items (the controls) and calibration items are never trained on.
@@ -155,6 +160,19 @@ def training_subset(
     if not ids:
         raise MucError(f"the {part} set is empty; choose at least one item")
     return dataset.subset(sorted(ids, key=dataset.index_of), name=f"{dataset.name}: {part}")
+
+
+def calibration_subset(dataset: "ImageTextDataset", split: DataSplit) -> "ImageTextDataset":
+    """The items that unlearning may be compared with, and that nothing is trained on.
+
+    Raises:
+        MucError: there are none, the data set lacks some of them, or the split is not a partition.
+    """
+    if problem := _find_problem(split):
+        raise MucError(problem)
+    if not split.calibration:
+        raise MucError(NO_CALIBRATION)
+    return dataset.subset(split.calibration, name=f"{dataset.name}: calibration")
 
 
 def _find_problem(split: DataSplit) -> str | None:

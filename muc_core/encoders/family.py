@@ -1,7 +1,8 @@
 """What a family of contrastive encoders must offer to be trained, unlearned and audited; one file registers one."""
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 import torch
@@ -45,6 +46,26 @@ class Batch:
         is_retain[self.forget] = False
         return is_retain.nonzero().squeeze(1)
 
+    def twice(self) -> tuple["Batch", "Batch"]:
+        """The same samples for two models, one after the other: the second is given the views that the first drew."""
+        drawn: deque[Tensor] = deque()
+
+        def draw(images: Tensor) -> Tensor:
+            drawn.append(self.view(images))
+            return drawn[-1]
+
+        return replace(self, view=draw), replace(self, view=lambda _: drawn.popleft())
+
+    def only(self, positions: Tensor) -> "Batch":
+        """The samples at these positions, int64 `[m]`, as a batch without forget samples."""
+        return replace(
+            self,
+            images=self.images[positions],
+            tokens=None if self.tokens is None else self.tokens[positions],
+            forget=self.forget[:0],
+            partner=self.partner[:0],
+        )
+
 
 class Family(Protocol):
     """Model building, the contrastive loss, and the encoder around trained weights."""
@@ -78,6 +99,12 @@ class Family(Protocol):
         """The similarities behind `loss`, one entry a direction; `loss` is the mean of their InfoNCE.
 
         Two-view families draw a third view of the forget samples, for positive calibration, when these have partners.
+        """
+
+    def sides(self, model: Model, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the black box of the model as it is would say of both sides of each sample, normalised, `[n, d]` each.
+
+        Sides are two new views, or a view and the caption; their cosines are the alignment of an audit.
         """
 
     def after_step(self, model: Model) -> None:

@@ -4,6 +4,7 @@ It runs on what accelerate finds (a GPU or the CPU), yields checkpoints along th
 hands out, and gives the same numbers for the same seeds on the same machine.
 """
 
+import copy
 import math
 import time
 from collections import defaultdict
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from muc_core.data.augment import Augmentation
 from muc_core.data.dataset import ImageTextDataset
+from muc_core.data.splits import NO_CALIBRATION, DataSplit, calibration_subset, training_subset
 from muc_core.encoders.family import Batch, Family
 from muc_core.errors import MucError
 from muc_core.progress import SILENT, Progress
@@ -50,10 +52,23 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Retain and forget pictures; both come from `muc_core.data.splits.training_subset`, the only door to training."""
+    """Retain and forget pictures; both come from `muc_core.data.splits.training_subset`, the only door to training.
+
+    Calibration pictures are compared with and never trained on.
+    """
 
     retain: ImageTextDataset | None
     forget: ImageTextDataset | None
+    calibration: ImageTextDataset | None = None
+
+    @classmethod
+    def of(cls, dataset: ImageTextDataset, split: DataSplit, method: Method[Any]) -> "TrainingSet":
+        """What a method uses of a split. Raises `MucError` when a part that it needs is empty."""
+        return cls(
+            retain=training_subset(dataset, split, "retain") if method.uses != "forget" else None,
+            forget=training_subset(dataset, split, "forget") if method.uses != "retain" else None,
+            calibration=calibration_subset(dataset, split) if method.calibration else None,
+        )
 
     @property
     def forget_fraction(self) -> float:
@@ -63,7 +78,7 @@ class TrainingSet:
 
 
 class _Part:
-    """Pictures and token ids of the retain or the forget set."""
+    """Pictures and token ids of the retain, the forget or the calibration set."""
 
     def __init__(self, dataset: ImageTextDataset | None, family: Family, architecture: str, size: int) -> None:
         self.dataset = dataset
@@ -73,7 +88,7 @@ class _Part:
             missing = [item.id for item in dataset.items if not item.text]
             if missing:
                 raise MucError(
-                    f"{len(missing)} training pictures have no caption (the first is {missing[0]!r}), and "
+                    f"{len(missing)} pictures have no caption (the first is {missing[0]!r}), and "
                     f"{family.name} learns from captions; add them to captions.csv or take these pictures out"
                 )
             self.tokens = family.tokenize(architecture, [item.text or "" for item in dataset.items])
@@ -95,7 +110,7 @@ class Trainer:
         family: the model's family.
         architecture: its name within the family.
         method: what is minimised.
-        data: retain and forget pictures.
+        data: the pictures.
         settings: of the method's own settings model.
         seeds: recorded with the run.
 
@@ -119,6 +134,9 @@ class Trainer:
         size = family.image_size(model)
         self._retain = _Part(data.retain, family, architecture, size)
         self._forget = _Part(data.forget, family, architecture, size)
+        self._calibration = _Part(data.calibration, family, architecture, size)
+        if method.calibration and not len(self._calibration):
+            raise MucError(NO_CALIBRATION)
         self._fraction = data.forget_fraction
         self.plan = BatchPlan(
             len(self._retain), len(self._forget), method.uses, settings.batch_size, method.fewest_forget
@@ -130,6 +148,8 @@ class Trainer:
         self._accelerator = Accelerator(mixed_precision=_precision(settings))
         if settings.channels_last:
             model = model.to(memory_format=torch.channels_last)
+        device = self._accelerator.device
+        self._original = copy.deepcopy(model).to(device).eval().requires_grad_(False) if method.original else None
         self.model: nn.Module
         self.model, self._optimizer = self._accelerator.prepare(model, _optimizer(model, settings))
         self._augmentation = Augmentation(settings.augment or family.default_augment, size)
@@ -208,21 +228,27 @@ class Trainer:
 
     def batch(self, retain: Tensor, forget: Tensor) -> Batch:
         """The samples at these positions, retained ones first, on the training device."""
-        device = self._accelerator.device
-        images = torch.cat([self._retain.images(retain), self._forget.images(forget)])
-        tokens = [
-            part.tokens[positions]
-            for part, positions in ((self._retain, retain), (self._forget, forget))
-            if part.tokens is not None
-        ]
         positions = torch.arange(len(retain), len(retain) + len(forget))
         partner = positions[:0]
         if self.method.fewest_forget >= 2:
             partner = positions[derangement(len(forget), self._generators["partners"])]
+        return self._batch([(self._retain, retain), (self._forget, forget)], positions, partner)
+
+    def calibration(self) -> Batch | None:
+        """Newly drawn samples to compare with, for methods that do."""
+        if not self.method.calibration:
+            return None
+        drawn = torch.randperm(len(self._calibration), generator=self._generators["partners"])
+        nothing = drawn[:0]
+        return self._batch([(self._calibration, drawn[: self.method.calibration])], nothing, nothing)
+
+    def _batch(self, parts: list[tuple[_Part, Tensor]], forget: Tensor, partner: Tensor) -> Batch:
+        device = self._accelerator.device
+        tokens = [part.tokens[positions] for part, positions in parts if part.tokens is not None]
         return Batch(
-            images=images.to(device),
+            images=torch.cat([part.images(positions) for part, positions in parts]).to(device),
             tokens=torch.cat(tokens).to(device) if tokens else None,
-            forget=positions.to(device),
+            forget=forget.to(device),
             partner=partner.to(device),
             view=self._view,
         )
@@ -235,8 +261,9 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * _schedule(self._step, self.total_steps, self.settings)
         batch = self.batch(retain, forget)
+        step = Step(self.family, self.model, batch, self.settings, self._fraction, self.calibration(), self._original)
         with self._accelerator.autocast():
-            terms = self.method.objective(Step(self.family, self.model, batch, self.settings, self._fraction))
+            terms = self.method.objective(step)
             loss = torch.stack(list(terms.values())).sum()
         values = {name: float(term.detach()) for name, term in terms.items()}
         self._refuse_unless_finite(float(loss.detach()), "loss")

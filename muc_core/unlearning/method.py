@@ -19,6 +19,9 @@ class Step(Generic[S]):
 
     Attributes:
         forget_fraction: |U| / (|U| + |R|) over the whole data, not the batch.
+        calibration: samples never trained on, for methods that compare with them; an objective must let no gradient
+            and no statistics of batch norm through them.
+        original: the model as it was at the start, in evaluation mode, for methods that hold on to it.
     """
 
     family: Family
@@ -26,6 +29,8 @@ class Step(Generic[S]):
     batch: Batch
     settings: S
     forget_fraction: float
+    calibration: Batch | None = None
+    original: nn.Module | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,9 @@ class Method(Generic[S]):
         objective: loss terms by name; their sum is minimised.
         from_scratch: starts from fresh weights instead of the original encoder's.
         fewest_forget: forget samples that every batch must hold.
+        calibration: samples never trained on that are drawn for each step to compare with, or all where there are
+            fewer; 0: the method uses none.
+        original: each step looks at the model as it was at the start, too.
     """
 
     name: str
@@ -51,6 +59,8 @@ class Method(Generic[S]):
     objective: Callable[[Step[S]], Mapping[str, Tensor]]
     from_scratch: bool = False
     fewest_forget: int = 0
+    calibration: int = 0
+    original: bool = False
 
 
 METHODS: Registry[Method[Any]] = Registry("unlearning method")

@@ -60,7 +60,7 @@ class Seeds(BaseModel):
     weights: int = Field(ge=0, description="Initial weights.")
     order: int = Field(ge=0, description="Order of the samples.")
     views: int = Field(ge=0, description="Augmentation.")
-    partners: int = Field(ge=0, description="Partners of the forget samples in Alignment Calibration.")
+    partners: int = Field(ge=0, description="What forget samples are set against: each other, or never-seen samples.")
 
     @classmethod
     def from_one(cls, seed: int) -> "Seeds":

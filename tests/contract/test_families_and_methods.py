@@ -22,7 +22,7 @@ from muc_core.unlearning.settings import Seeds
 from tests import tiny
 
 FAMILY_AND_METHOD = list(itertools.product(FAMILIES.names(), METHODS.names()))
-RETAIN, FORGET = tiny.dataset(12, seed=1), tiny.dataset(6, seed=2)
+RETAIN, FORGET, CALIBRATION = (tiny.dataset(n, seed=seed) for n, seed in ((12, 1), (6, 2), (5, 3)))
 SEEDS = Seeds.from_one(3)
 ARCHITECTURES = {"moco": "demo-resnet:16@32", "simclr": "demo-resnet:16"}
 
@@ -34,7 +34,11 @@ def architecture(family: Family) -> str:
 def trainer(family_name: str, method_name: str, **given: object) -> Trainer:
     family, method = FAMILIES.get(family_name), METHODS.get(method_name)
     settings = method.settings(**{"epochs": 1, "batch_size": 18, "checkpoints": 4, **given})
-    data = TrainingSet(RETAIN if method.uses != "forget" else None, FORGET if method.uses != "retain" else None)
+    data = TrainingSet(
+        RETAIN if method.uses != "forget" else None,
+        FORGET if method.uses != "retain" else None,
+        CALIBRATION if method.calibration else None,
+    )
     model = family.build(architecture(family), SEEDS.weights)
     return Trainer(model, family, architecture(family), method, data, settings, SEEDS)
 
@@ -60,14 +64,17 @@ def test_a_step_changes_the_encoder_gives_finite_terms_and_can_be_repeated(famil
 
 
 @pytest.mark.parametrize("family_name", FAMILIES.names())
-def test_a_resumed_run_ends_in_the_same_bits(family_name: str, tmp_path: Path) -> None:
-    given = {"epochs": 2, "batch_size": 9}
-    *_, whole = trainer(family_name, "ac", **given).run()
-    first = trainer(family_name, "ac", **given)
+@pytest.mark.parametrize(("method_name", "own"), [("ac", {}), ("ac-matched", {"keep": 1.0})])
+def test_a_resumed_run_ends_in_the_same_bits(
+    family_name: str, method_name: str, own: dict[str, float], tmp_path: Path
+) -> None:
+    given = {"epochs": 2, "batch_size": 9, **own}
+    *_, whole = trainer(family_name, method_name, **given).run()
+    first = trainer(family_name, method_name, **given)
     next(first.run())
     path = tmp_path / "state.pt"
     path.write_bytes(dump_training_state(first.state()))
-    second = trainer(family_name, "ac", **given)
+    second = trainer(family_name, method_name, **given)
     second.restore(load_training_state(path))
     *_, rest = second.run()
     assert same(rest.weights, whole.weights)

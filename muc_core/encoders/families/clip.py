@@ -175,6 +175,10 @@ class ClipFamily:
     def contrasts(self, model: nn.Module, batch: Batch) -> Sequence[Contrast]:
         return two_sided(*self._features(model, batch))
 
+    def sides(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        image_features, text_features, _ = self._features(model, batch)
+        return image_features, text_features
+
     def after_step(self, model: open_clip.CLIP) -> None:
         with torch.no_grad():
             model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)

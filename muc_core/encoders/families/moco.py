@@ -143,6 +143,10 @@ class MoCoFamily:
             contrast = replace(contrast, calibration=(queries[batch.forget] * third).sum(dim=1))
         return (contrast,)
 
+    def sides(self, model: MoCoModel, batch: Batch) -> tuple[Tensor, Tensor]:
+        # not its keys: the black box has no momentum encoder
+        return model(batch.view(batch.images)), model(batch.view(batch.images))
+
     def after_step(self, model: MoCoModel) -> None:
         model.follow()
 

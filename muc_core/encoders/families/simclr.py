@@ -63,6 +63,9 @@ class SimCLRFamily:
             for contrast, view in zip(contrasts, (first, second), strict=True)
         ]
 
+    def sides(self, model: TwoViewModel, batch: Batch) -> tuple[Tensor, Tensor]:
+        return model(batch.view(batch.images)), model(batch.view(batch.images))
+
     def after_step(self, model: TwoViewModel) -> None:
         pass
 

@@ -9,7 +9,7 @@ import muc_core.encoders.load
 import muc_core.unlearning.methods  # noqa: F401  (registers them; the former the families)
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.sets import load_dataset, resolve_ids
-from muc_core.data.splits import make_split, training_subset
+from muc_core.data.splits import make_split
 from muc_core.encoders.checkpoint import load_weights
 from muc_core.encoders.family import FAMILIES, Family, fit_weights
 from muc_core.encoders.manifest import DataReference, EncoderManifest, explain
@@ -115,10 +115,7 @@ def prepare(job: UnlearnJob, workspace: Workspace) -> PreparedRun:
         family.set_preprocessing(model, manifest.preprocessing)
     if not method.from_scratch:
         fit_weights(model, load_weights(original.weights), manifest)
-    data = TrainingSet(
-        retain=training_subset(dataset, split, "retain") if method.uses != "forget" else None,
-        forget=training_subset(dataset, split, "forget") if method.uses != "retain" else None,
-    )
+    data = TrainingSet.of(dataset, split, method)
     made = EncoderManifest(
         name=job.name,
         title=f"{job.original} after {method.title}",

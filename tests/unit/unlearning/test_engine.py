@@ -18,7 +18,7 @@ from muc_core.unlearning.method import METHODS, Step
 from muc_core.unlearning.settings import Seeds
 from tests import tiny
 
-RETAIN, FORGET = tiny.dataset(20, seed=1), tiny.dataset(8, seed=2)
+RETAIN, FORGET, CALIBRATION = (tiny.dataset(n, seed=seed) for n, seed in ((20, 1), (8, 2), (5, 3)))
 SEEDS = Seeds.from_one(3)
 
 
@@ -26,7 +26,9 @@ def trainer(name: str, *, forget: bool = True, seeds: Seeds = SEEDS, **given: ob
     method = METHODS.get(name)
     settings = method.settings(**{"epochs": 2, "batch_size": 14, "checkpoints": 4, **given})
     data = TrainingSet(
-        RETAIN if method.uses != "forget" else None, FORGET if forget and method.uses != "retain" else None
+        RETAIN if method.uses != "forget" else None,
+        FORGET if forget and method.uses != "retain" else None,
+        CALIBRATION if method.calibration else None,
     )
     return Trainer(tiny.clip().build("muc-tiny", seeds.weights), tiny.clip(), "muc-tiny", method, data, settings, seeds)
 

@@ -54,12 +54,11 @@ def two_view_candidates() -> Iterator[tuple[str, dict[str, Any]]]:
         yield "neggrad", {"learning_rate": learning_rate}
     for penalty in (1e-4, 1e-3):
         yield "l1", {"penalty": penalty}
-    for strength in (20.0, 100.0, 500.0):
-        yield "ac-matched", {"strength": strength}
-    yield "ac-matched", {"strength": 100.0, "keep": 20.0}
-    yield "ac-matched", {"strength": 100.0, "learning_rate": 3e-4}
-    yield "ac-matched", {"strength": 10.0, "match": "mmd"}
-    yield "ac-matched", {"strength": 100.0, "match": "hinge"}
+    for pull in (20.0, 100.0, 500.0):
+        yield "ac-matched", {"pull": pull, "keep": 20.0}
+    yield "ac-matched", {"pull": 100.0, "keep": 0.0}
+    yield "ac-matched", {"pull": 10.0, "keep": 20.0, "match": "mmd"}
+    yield "ac-matched", {"pull": 100.0, "keep": 20.0, "match": "hinge"}
 
 
 def clip_candidates() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -77,12 +76,14 @@ def clip_candidates() -> Iterator[tuple[str, dict[str, Any]]]:
         yield "neggrad", {"epochs": 5, "learning_rate": learning_rate}
     for penalty in (1e-5, 1e-4):
         yield "l1", {"epochs": 10, "learning_rate": 2e-3, "penalty": penalty, "schedule": "cosine"}
-    for strength in (2.0, 5.0, 20.0):
-        yield "ac-matched", {"strength": strength}
+    for pull in (2.0, 5.0, 20.0):
+        yield "ac-matched", {"pull": pull, "keep": 2.0}
     for keep in (0.0, 8.0):
-        yield "ac-matched", {"keep": keep}
-    yield "ac-matched", {"strength": 2.0, "match": "mmd"}
-    yield "ac-matched", {"match": "hinge"}
+        yield "ac-matched", {"pull": 5.0, "keep": keep}
+    yield "ac-matched", {"pull": 2.0, "keep": 2.0, "match": "mmd"}
+    yield "ac-matched", {"pull": 5.0, "keep": 2.0, "match": "hinge"}
+    yield "ac-matched", {"pull": 5.0, "keep": 8.0, "learning_rate": 5e-4}
+    yield "ac-matched", {"pull": 2.0, "keep": 8.0}
 
 
 def measure(encoder: Encoder, split: DataSplit) -> dict[str, float]:

@@ -11,7 +11,7 @@ from dashboard.components.settings_form import find_faults, label, settings_fiel
 from dashboard.components.uploads import plain
 from dashboard.services import PairData, encoder_records, pair_data, sets_of, workspace
 from muc_core.data.sets import resolve_ids
-from muc_core.data.splits import DataSplit
+from muc_core.data.splits import NO_CALIBRATION, DataSplit
 from muc_core.encoders.family import FAMILIES
 from muc_core.errors import MucError
 from muc_core.jobs import JobTable, submit
@@ -218,6 +218,8 @@ def unused_name(base: str, taken: set[str]) -> str:
 
 def _describe_plan(method: Method[TrainingSettings], settings: TrainingSettings, split: DataSplit) -> str:
     """What the run will do. Raises `MucError` when its parts make no steps that the method can use."""
+    if method.calibration and not split.calibration:
+        raise MucError(NO_CALIBRATION)
     plan = BatchPlan(
         len(split.retain) if method.uses != "forget" else 0,
         len(split.forget) if method.uses != "retain" else 0,

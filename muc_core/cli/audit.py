@@ -128,6 +128,7 @@ def audit(
     from muc_core.data.captions import with_captions
     from muc_core.data.controls import find_controls
     from muc_core.data.sets import is_named_set, resolve_items
+    from muc_core.jobs.fair_controls import refuse_fitted_controls
     from muc_core.reports import to_html, to_junit
     from muc_core.workspace import Workspace
     from muc_core.workspace.files import write_file
@@ -138,6 +139,7 @@ def audit(
     owner = resolve_items(forget, dataset=dataset, split=split)
     chosen = find_controls(controls, owner, dataset=dataset, split=split, match=match, seed=seed)
     compared = chosen.dataset
+    refuse_fitted_controls(compared, dataset, split, [record.manifest for record in records])
     if captions is not None:
         if is_named_set(forget):
             raise MucError(f"--captions are for pictures given as a path; those of {forget!r} have theirs")

@@ -47,6 +47,7 @@ UNLEARNED: tuple[UnlearnJob, ...] = (
         "ac",
         {"epochs": 8, "learning_rate": 2e-3, "schedule": "cosine", "alpha": 0.0, "beta": 2.0, "gamma": 0.0},
     ),
+    _after("demo-clip", "ac-matched", {}),
     _after("demo-clip", "finetune", {"epochs": 10, "learning_rate": 4e-3, "schedule": "cosine"}),
     _after("demo-clip", "gradient-ascent", {"epochs": 5, "learning_rate": 2e-4}),
     _after("demo-clip", "neggrad", {"epochs": 5, "learning_rate": 5e-4}),

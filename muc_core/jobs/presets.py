@@ -166,6 +166,7 @@ def _demo(family: str, architecture: str, title: str, *, batch_size: int, epochs
             "neggrad": {**common, "epochs": 10, "learning_rate": 1e-3},
             "l1": {**common, "epochs": 40, "learning_rate": 1e-3, "penalty": 1e-4},
             "ac": {**common, "epochs": 20, "learning_rate": 1e-3, **strength},
+            "ac-matched": {**common, "epochs": 20, "learning_rate": 1e-3, "pull": 100.0, "keep": 20.0},
         },
     )
 

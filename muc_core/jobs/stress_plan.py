@@ -5,7 +5,7 @@ Everything that can be refused is refused here, before anything is computed.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,10 +23,8 @@ from muc_core.encoders.manifest import EncoderManifest
 from muc_core.errors import MucError
 from muc_core.evaluation.stress import Mode, Role
 from muc_core.evaluation.weights import Weights
+from muc_core.jobs.fair_controls import refuse_fitted_controls, seen
 from muc_core.workspace import EncoderRecord, Workspace
-
-PIXELS = 32
-"""Side at which pictures are compared."""
 
 VIEWS = 8
 """Views of each picture where views are compared with one another, as in the audit."""
@@ -144,7 +142,7 @@ def _material(subjects: Subjects, settings: ResidualStressSettings) -> Material:
     owner = resolve_items(settings.forget, dataset=dataset, split=split)
     controls = resolve_items(settings.controls, dataset=dataset, split=split)
     _check_counts(owner, controls)
-    _check_never_seen(owner, controls, dataset, split, manifests)
+    _check_neverseen(owner, controls, dataset, split, manifests)
     trained = split.retain if split else sorted(set(dataset.ids) - set_apart(dataset.ids))
     taken = {*owner.ids, *controls.ids}
     left = [item_id for item_id in trained if item_id not in taken]
@@ -175,7 +173,7 @@ def _check_counts(owner: ImageTextDataset, controls: ImageTextDataset) -> None:
         )
 
 
-def _check_never_seen(
+def _check_neverseen(
     owner: ImageTextDataset,
     controls: ImageTextDataset,
     dataset: ImageTextDataset,
@@ -185,29 +183,19 @@ def _check_never_seen(
     """Controls must be new to all encoders, and the forgotten pictures to Retrain."""
     if both := sorted(set(owner.ids) & set(controls.ids)):
         raise MucError(f"{both[0]!r} is both forgotten and a control; take it out of the controls")
-    if split is not None and (wrong := _seen(controls, dataset, split.train)):
+    if split is not None and (wrong := seen(controls, dataset, split.train)):
         raise MucError(f"the control {wrong[0]!r} was trained on; choose controls that were not, such as held-out")
+    refuse_fitted_controls(controls, dataset, split, manifests.values())
     retrained = manifests.get("retrained")
     if split is None or retrained is None or retrained.data is None:
         return
     # the split of an unlearned encoder still names what it left out
     theirs = retrained.data.split
-    if wrong := _seen(owner, dataset, theirs.retain if retrained.method == "retrain" else theirs.train):
+    if wrong := seen(owner, dataset, theirs.retain if retrained.method == "retrain" else theirs.train):
         raise MucError(
             f"{retrained.name!r} was trained on {wrong[0]!r} (on {len(wrong)} of the forgotten pictures), so it is no "
             "Retrain for them; name one that never saw them, or none"
         )
-
-
-def _seen(items: ImageTextDataset, dataset: ImageTextDataset, trained: Sequence[str]) -> list[str]:
-    """Ids of items that are the pictures of that id in the data; uploads may bear the same names."""
-    known = set(trained)
-    common = [item_id for item_id in items.ids if item_id in known]
-    if not common:
-        return []
-    ours, theirs = items.subset(common).images(PIXELS), dataset.subset(common).images(PIXELS)
-    same = (ours == theirs).flatten(1).all(dim=1).tolist()
-    return [item_id for item_id, is_same in zip(common, same, strict=True) if is_same]
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from muc_core.errors import MucError
 from muc_core.progress import SILENT, Progress
 from muc_core.unlearning.batches import BatchPlan, derangement
 from muc_core.unlearning.method import Method, Step
+from muc_core.unlearning.saliency import Mask
 from muc_core.unlearning.settings import Seeds, TrainingSettings
 
 
@@ -160,6 +161,7 @@ class Trainer:
         torch.manual_seed(seeds.views)  # for models with dropout
         self._step = 0
         self._run_time = 0.0
+        self._mask = self._saliency_mask() if settings.salient < 1 else None
 
     def run(self, progress: Progress = SILENT) -> Iterator[Checkpoint]:
         """Train to the end, yielding the checkpoints that the settings ask for; the last is the result.
@@ -253,6 +255,24 @@ class Trainer:
             view=self._view,
         )
 
+    def _saliency_mask(self) -> Mask:
+        if self.method.uses == "retain":
+            raise MucError(
+                f"{self.method.title} looks at no forget pictures and cannot choose the weights that matter for them; "
+                "set salient to 1"
+            )
+        if len(self._forget) < 2:
+            raise MucError("the weights that matter for one picture alone cannot be told; set salient to 1")
+        self.model.eval()  # not the place to move batch norm's statistics
+        positions = torch.arange(len(self._forget))
+        pieces = max(1, len(positions) // self.settings.batch_size)  # none has a single sample, unless there is but one
+        for part in positions.tensor_split(pieces):
+            loss = self.family.loss(self.model, self._batch([(self._forget, part)], part[:0], part[:0]))
+            self._accelerator.backward(loss * len(part) / len(positions))
+        mask = Mask(self.model, self.settings.salient)
+        self._optimizer.zero_grad()
+        return mask
+
     def _view(self, images: Tensor) -> Tensor:
         views = self._augmentation(images, self._generators["views"])
         return views.contiguous(memory_format=torch.channels_last) if self.settings.channels_last else views
@@ -269,10 +289,14 @@ class Trainer:
         self._refuse_unless_finite(float(loss.detach()), "loss")
         self._optimizer.zero_grad()
         self._accelerator.backward(loss)
+        if self._mask is not None:
+            self._mask.hold_gradients()
         limit = math.inf if self.settings.gradient_clip is None else self.settings.gradient_clip
         norm = self._accelerator.clip_grad_norm_(self.model.parameters(), limit)
         self._refuse_unless_finite(float(norm), "gradient")
         self._optimizer.step()
+        if self._mask is not None:
+            self._mask.hold_weights()
         self.family.after_step(self._accelerator.unwrap_model(self.model))
         self._step += 1
         return values

@@ -34,6 +34,12 @@ class TrainingSettings(BaseModel):
         gt=0,
         description="Longest gradient that is followed, so that no single step destroys the encoder; empty: any.",
     )
+    salient: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of the weights that move: those that matter most for the forget set (SalUn: 0.5); 1: all.",
+    )
     checkpoints: int = Field(
         10, ge=1, le=1000, description="States kept along the way, at even distances; the last is the result."
     )

@@ -46,9 +46,10 @@ from muc_core.evaluation.stress import (
     overall,
 )
 from muc_core.evaluation.weights import Weights, int8_weights, straight_line
+from muc_core.jobs.fair_controls import PIXELS
 from muc_core.jobs.relearning import Recipe, mixed_in, relearn
 from muc_core.jobs.stages import Renamed, Stages
-from muc_core.jobs.stress_plan import PIXELS, VIEWS, ResidualStressSettings, StressPlan, plan_stress
+from muc_core.jobs.stress_plan import VIEWS, ResidualStressSettings, StressPlan, plan_stress
 from muc_core.jobs.tasks import TASKS, Task
 from muc_core.progress import SILENT, Progress
 from muc_core.stats.ranks import Float64

@@ -43,7 +43,7 @@ class ACMatchedSettings(TrainingSettings):
         "cosine", description="Whether the learning rate falls to zero along a cosine or stays as it is."
     )
 
-    strength: float = Field(
+    pull: float = Field(
         5.0,
         ge=0,
         le=10_000,
@@ -56,7 +56,7 @@ class ACMatchedSettings(TrainingSettings):
     )
 
     keep: float = Field(
-        2.0,
+        8.0,
         ge=0,
         le=1000,
         description="How strongly retained pictures keep their likeness with their own caption or view; 0: not at all.",
@@ -110,7 +110,7 @@ def objective(step: Step[ACMatchedSettings]) -> Mapping[str, Tensor]:
         if len(step.batch.forget) == 0:
             return contrastive(step)
         distance = DISTANCES[step.settings.match](*forget_and_calibration_margins(step))
-        return {**_retain_terms(step), "matching": step.settings.strength * distance}
+        return {**_retain_terms(step), "matching": step.settings.pull * distance}
 
 
 METHODS.register(

@@ -1,12 +1,16 @@
 """Training and unlearning as jobs, called in this process: what they leave in the workspace, and what they refuse."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from muc_core.data.dataset import ImageTextDataset
+from muc_core.data.sets import load_dataset
 from muc_core.errors import Cancelled, MucError, UnknownName
+from muc_core.jobs.fair_controls import refuse_fitted_controls
 from muc_core.jobs.tasks.train import TrainJob
 from muc_core.jobs.tasks.train import run as train
 from muc_core.jobs.tasks.unlearn import UnlearnJob
@@ -76,6 +80,37 @@ def test_unlearning_leaves_checkpoints_terms_and_an_encoder(trained: Workspace) 
     }
     history = trained.run(str(result["run"])).history()
     assert [entry.epoch for entry in history] == [1.0, 2.0]
+
+
+def test_control_matching_compares_with_the_splits_own_calibration_pictures(trained: Workspace) -> None:
+    unlearn(unlearning("after-matched", method="ac-matched"), trained, SILENT)
+    manifest = trained.encoder("after-matched").manifest
+    assert {item.removeprefix("last ") for item in manifest.metrics} == {"retain", "keep", "matching"}
+    assert manifest.data is not None
+    assert len(manifest.data.split.calibration) == 2
+
+
+def test_control_matching_without_calibration_pictures_says_what_is_needed(trained: Workspace, pictures: Path) -> None:
+    train(job(pictures, "uncalibrated", calibration=0), trained, SILENT)
+    with pytest.raises(MucError, match="no such calibration set; train the original with one"):
+        unlearn(unlearning("refused", method="ac-matched", original="uncalibrated"), trained, SILENT)
+
+
+def test_controls_that_unlearning_was_fitted_to_are_refused(trained: Workspace) -> None:
+    data = trained.encoder("original").manifest.data
+    assert data is not None
+    dataset = load_dataset(data.spec)
+    calibration, held_out = dataset.subset(data.split.calibration), dataset.subset(data.split.held_out)
+    plain = trained.encoder("original").manifest
+    matched = plain.model_copy(update={"name": "matched", "method": "ac-matched"})
+    for fine, encoders in ((held_out, [plain, matched]), (calibration, [plain])):
+        refuse_fitted_controls(fine, dataset, data.split, encoders)
+    refuse_fitted_controls(calibration, dataset, None, [matched])
+    renamed = [replace(item, id=calibration.ids[0]) for item in held_out.items[:1]]
+    namesake = ImageTextDataset("upload", renamed, held_out.subset(held_out.ids[:1]).source)
+    refuse_fitted_controls(namesake, dataset, data.split, [matched])
+    with pytest.raises(MucError, match="used to unlearn 'matched'"):
+        refuse_fitted_controls(calibration, dataset, data.split, [plain, matched])
 
 
 def test_the_same_unlearning_twice_gives_the_same_bytes(trained: Workspace) -> None:

@@ -74,7 +74,7 @@ def test_the_objective_is_the_formula_of_its_docstring(name: str, match: str, di
     _, original = built(name, seed=1)
     original.eval()
     with torch.no_grad():
-        terms = METHOD.objective(step(family, model, original, match=match, strength=3.0, keep=0.5))
+        terms = METHOD.objective(step(family, model, original, match=match, pull=3.0, keep=0.5))
         model.eval()
         again = step(family, model)
         assert again.calibration is not None
@@ -117,7 +117,7 @@ def test_the_gradient_is_that_of_finite_differences_with_the_calibration_samples
 ) -> None:
     family, model = built(name)
     model.double()
-    terms = METHOD.objective(step(family, model, strength=20.0))
+    terms = METHOD.objective(step(family, model, pull=20.0))
     torch.stack(list(terms.values())).sum().backward()
     trained = [p for p in model.parameters() if p.requires_grad]
     gradient = parameters_to_vector([torch.zeros_like(p) if p.grad is None else p.grad for p in trained])
@@ -130,7 +130,7 @@ def test_the_gradient_is_that_of_finite_differences_with_the_calibration_samples
 
     def loss(move: float) -> float:
         vector_to_parameters(start + move * gradient / length, trained)
-        asked = step(family, model, strength=20.0)
+        asked = step(family, model, pull=20.0)
         held = CalibrationHeld(family, asked.calibration, answer)
         with torch.no_grad():
             terms = METHOD.objective(replace(asked, family=held))  # type: ignore[arg-type]
@@ -202,7 +202,7 @@ def test_without_calibration_pictures_it_is_said_what_is_needed() -> None:
         TrainingSet.of(RETAIN, split, METHOD)
 
 
-@pytest.mark.parametrize(("field", "value"), [("strength", -1), ("keep", -0.1), ("match", "wish"), ("strength", "nan")])
+@pytest.mark.parametrize(("field", "value"), [("pull", -1), ("keep", -0.1), ("match", "wish"), ("pull", "nan")])
 def test_settings_out_of_range_are_refused(field: str, value: object) -> None:
     with pytest.raises(ValidationError, match=field):
         ACMatchedSettings.model_validate({field: value})
@@ -211,7 +211,7 @@ def test_settings_out_of_range_are_refused(field: str, value: object) -> None:
 def test_no_strength_is_plain_training_with_the_statistics_of_the_original() -> None:
     family, model = built("clip")
     with torch.no_grad():
-        terms = METHOD.objective(step(family, model, strength=0.0))
+        terms = METHOD.objective(step(family, model, pull=0.0))
         model.eval()
         asked = step(family, model)
         plain = family.loss(model, replace(asked.batch.only(asked.batch.retain), view=lambda x: x.float() / 255 / 2))

@@ -16,7 +16,7 @@ class Mask:
 
     Args:
         model: with the gradients of the forget set's loss.
-        share: of the trained weights that may move, in (0, 1], over the whole model; ties may let more.
+        share: of the trained weights that may move, in (0, 1], over the whole model; those without gradient never do.
     """
 
     @torch.no_grad()
@@ -24,7 +24,7 @@ class Mask:
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         saliency = [torch.zeros_like(p) if p.grad is None else p.grad.abs() for p in trained]
         threshold = _largest(saliency, share)
-        self._parts = [(p, s >= threshold, p.clone()) for p, s in zip(trained, saliency, strict=True)]
+        self._parts = [(p, (s >= threshold) & (s > 0), p.clone()) for p, s in zip(trained, saliency, strict=True)]
 
     @torch.no_grad()
     def hold_gradients(self) -> None:

@@ -1,5 +1,7 @@
 """Saliency masks: which weights move, and that nothing else does."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -60,11 +62,11 @@ def test_about_that_share_of_the_weights_moves_in_a_run(family_name: str, method
     *_, last = trainer(family_name, method_name, salient=0.2).run()
     moved = sum(int((last.weights[name] != value).sum()) for name, value in start.items())
     share = moved / sum(value.numel() for value in start.values())
-    assert 0.1 < share <= 0.2001
+    assert 0.05 < share <= 0.2001  # fresh residual blocks begin at zero and have no gradient yet
 
 
 def test_a_resumed_run_ends_in_the_same_bits_and_all_is_no_mask() -> None:
-    given = {"salient": 0.3, "batch_size": 9}
+    given: dict[str, Any] = {"salient": 0.3, "batch_size": 9}
     *_, whole = trainer("simclr", "ac", **given).run()
     first = trainer("simclr", "ac", **given)
     next(first.run())

@@ -208,8 +208,9 @@ def _overlap(vectors: Vectors, owner_ids: Sequence[str], control_ids: Sequence[s
         )
     if close := int((similar.max(axis=0) > _NEARLY_THE_SAME).sum()):
         return (
-            f"{close:,} of the controls {'is' if close == 1 else 'are'} nearly the same as one of the owner's pictures to the encoder (nearest: "
-            f"{control_ids[j]!r}); if they are copies of hers, the audit is too mild with her pictures.",
+            f"{close:,} of the controls {'is' if close == 1 else 'are'} nearly the same as one of the owner's pictures "
+            f"to the encoder (nearest: {control_ids[j]!r}); if they are copies of hers, the audit is "
+            "too mild with her pictures.",
         )
     return ()
 

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from dashboard.charts.style import HUES, axis, base_layout, ink, title_height, two_decimals
 from muc_core.audit.result import AuditResult, Interval
 
-METER_WRAP, HALF_WRAP = 54, 56
+METER_WRAP, HALF_WRAP = 36, 40
 
 HOW_TO_READ_CURVE = (
     "How to read this: the line is the faintest memory that would still be seen with a chance of 80 %, for each number "

@@ -1,5 +1,6 @@
 """A card for each picture of an audit: the picture, where it stands among never-seen ones, and the verdict on it."""
 
+import base64
 import html
 import math
 from collections.abc import Mapping, Sequence
@@ -27,11 +28,16 @@ _STYLE = """
 .muc-card-name { font-weight: 600; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .muc-card-verdict { display: flex; align-items: center; gap: 0.3rem; font-weight: 600; font-size: 0.95rem; }
 .muc-card-verdict span { font-family: "Material Symbols Rounded"; font-size: 1.2rem; font-weight: 400; line-height: 1; }
-.muc-card svg { width: 100%; height: auto; display: block; margin-top: 0.5rem; }
+.muc-card img.muc-strip { width: 100%; height: auto; display: block; margin-top: 0.5rem; background: none; border: none;
+  border-radius: 0; }
 .muc-card-says { font-size: 0.85rem; line-height: 1.35; }
 </style>
 """
 
+TOGETHER = (
+    "No picture stands out for sure by itself; it is all of them together that stand above never-seen ones. No trace "
+    "found in one picture does not mean that it was forgotten."
+)
 HOW_TO_READ = (
     "How to read this: the blue hill is where pictures the encoder has never seen stand, familiar ones to the right. "
     "The hollow dot is your picture before, the solid one after. A forgotten picture lies anywhere on the hill, as any "
@@ -55,6 +61,8 @@ def verdict_cards(result: AuditResult, names: Mapping[str, str], thumbnails: Map
     shown = chosen[(page - 1) * A_PAGE : page * A_PAGE]
     dark = is_dark()
     cards = "".join(_card(item, names.get(item.id, item.id), thumbnails.get(item.id), dark=dark) for item in shown)
+    if result.verdict == "under-forgotten" and not any(item.verdict == "trace found" for item in result.items):
+        st.caption(TOGETHER)
     st.html(f'{_STYLE}<div class="muc-cards">{cards}</div>')
     if pages > 1:
         st.session_state[PAGE] = page
@@ -146,7 +154,11 @@ def _strip(item: Item) -> str:
             f'<circle cx="{before:.1f}" cy="{_BASE}" r="5.5" fill="none" stroke="{hue}" stroke-width="2"/>',
         ]
     parts.append(f'<circle cx="{after:.1f}" cy="{_BASE}" r="5.5" fill="{hue}" stroke="{hue}" stroke-width="2"/>')
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="standing among never-seen pictures: {label}">'
-        f"<title>standing among never-seen pictures: {label}</title>{''.join(parts)}</svg>"
+    drawn = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" '
+        f'viewBox="0 0 {_WIDTH} {_HEIGHT}">{"".join(parts)}</svg>'
     )
+    # as a picture, because the browser's side takes drawings out of the page's markup
+    url = f"data:image/svg+xml;base64,{base64.b64encode(drawn.encode()).decode()}"
+    label = f"standing among never-seen pictures: {label}"
+    return f'<img class="muc-strip" src="{url}" alt="{label}" title="{label}">'

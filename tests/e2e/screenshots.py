@@ -43,6 +43,21 @@ def check_my_pictures(page: Page, server: Server) -> None:
     page.locator(".js-plotly-plot").nth(1).wait_for()
 
 
+def verdict(page: Page, server: Server) -> None:
+    """All drawings that the artist withdrew, audited."""
+    page.get_by_role("button", name="Try with all").click()
+    page.locator(".st-key-verdict-full").locator(".js-plotly-plot").first.wait_for()
+
+
+def stress_test(page: Page, server: Server) -> None:
+    """The result of a stress test; the second theme finds it made."""
+    start = page.get_by_role("button", name="Start the stress test")
+    if start.count():
+        start.click()
+    page.get_by_text("Three other ways to push").wait_for(timeout=5 * PATIENCE_MS)
+    page.locator(".js-plotly-plot").nth(3).wait_for()
+
+
 def matrices(page: Page, server: Server) -> None:
     page.locator(".js-plotly-plot").first.wait_for()
 
@@ -79,6 +94,8 @@ def encoders(page: Page, server: Server) -> None:
 PAGES: dict[str, tuple[str, Callable[[Page, Server], None]]] = {
     "overview": ("Overview", overview),
     "check-my-pictures": ("Check my pictures", check_my_pictures),
+    "verdict": ("Check my pictures", verdict),
+    "stress-test": ("Stress test", stress_test),
     "matrices": ("Matrices", matrices),
     "embedding-map": ("Embedding map", embedding_map),
     "tune": ("Tune", unlearn),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import alignment, auditing, pages, projection, unlearning
+from benchmarks import alignment, auditing, evaluation, pages, projection, unlearning
 from benchmarks.measure import Row
 
 BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
@@ -14,6 +14,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "alignment": alignment.rows,
     "auditing": auditing.rows,
     "projection": projection.rows,
+    "evaluation": evaluation.rows,
     "pages": pages.rows,
 }
 

@@ -108,14 +108,15 @@ def work_through(
 
 def _here(queue: _Queue, device: Device, threads: int, deadline: float | None) -> Iterator[Result]:
     before = os.environ.get(_CPU), torch.get_num_threads()
+    limits = _start(queue.home, device, threads)
     try:
-        _start(queue.home, device, threads)
         while (task := queue.next()) is not None:
             answer = _work(task, deadline)
             if answer.stopped:
                 return
             yield from _take(queue, task, answer)
     finally:
+        limits.restore_original_limits()
         torch.set_num_threads(before[1])
         if before[0] is None:
             os.environ.pop(_CPU, None)
@@ -166,13 +167,13 @@ def _open(home: Path) -> Workspace:
     return _workspaces[home]
 
 
-def _start(home: Path, device: Device, threads: int) -> None:
+def _start(home: Path, device: Device, threads: int) -> threadpool_limits:
     """Prepare a process: its workspace, its device, its share of the cores."""
     if device == "cpu":
         os.environ[_CPU] = "true"  # obeyed by accelerate in training and by `compute_device`
     torch.set_num_threads(threads)
-    threadpool_limits(threads)
     _home[:] = [home]
+    return threadpool_limits(threads)
 
 
 def _work(task: Made | Evaluated, deadline: float | None) -> _Answer:

@@ -9,7 +9,8 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 48rem; margin: 3rem auto; padding: 0 1rem; color: #1c2330; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .3rem .6rem .3rem 0;
-border-bottom: 1px solid #d8dde6; vertical-align: top; } td.number, th.number { text-align: right; white-space: nowrap; }
+border-bottom: 1px solid #d8dde6; vertical-align: top; }
+td.number, th.number { text-align: right; white-space: nowrap; }
 .verdict { font-weight: 600; padding: .8rem 1rem; border-left: .4rem solid #0072B2; background: #f3f5f9; }
 """
 
@@ -81,7 +82,8 @@ def _harm(result: AuditResult) -> str:
         return ""
     told = "".join(f"<li>{escape(sentence)}</li>" for sentence in found.explain())
     tables = "".join(
-        f"<h3>{title}</h3><table><tr><th>{column}<th>Among<th class=number>Before<th class=number>After<th class=number>Lost</tr>"
+        f"<h3>{title}</h3><table><tr><th>{column}<th>Among<th class=number>Before<th class=number>After"
+        "<th class=number>Lost</tr>"
         + "".join(_lost(change) for change in changes)
         + "</table>"
         for title, column, changes in (

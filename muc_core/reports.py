@@ -83,9 +83,7 @@ def _harm(result: AuditResult) -> str:
     told = "".join(f"<li>{escape(sentence)}</li>" for sentence in found.explain())
     tables = "".join(
         f"<h3>{title}</h3><table><tr><th>{column}<th>Among<th class=number>Before<th class=number>After"
-        "<th class=number>Lost</tr>"
-        + "".join(_lost(change) for change in changes)
-        + "</table>"
+        "<th class=number>Lost</tr>" + "".join(_lost(change) for change in changes) + "</table>"
         for title, column, changes in (
             ("The most harmed pictures", "Picture", found.items),
             ("The most harmed classes", "Class", found.classes),

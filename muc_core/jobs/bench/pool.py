@@ -1,7 +1,9 @@
 """Works through a bench plan in several processes, originals and Retrains first, evaluations as soon as they can be."""
 
+import logging
 import multiprocessing
 import os
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -23,9 +25,10 @@ Device = Literal["auto", "cpu", "cuda"]
 
 @dataclass(frozen=True)
 class _Answer:
-    """What came of a task: nothing when time was over; `error` is a sentence."""
+    """What came of a task: nothing when time was over; `error` is a sentence, `defect` the traceback of a defect."""
 
     stopped: bool = False
+    defect: str | None = None
     error: str | None = None
     result: Result | None = None
 
@@ -147,7 +150,13 @@ def _beside(queue: _Queue, pool: Executor, processes: int, deadline: float | Non
 
 
 def _take(queue: _Queue, task: Made | Evaluated, answer: _Answer) -> Iterator[Result]:
-    if isinstance(task, Evaluated):
+    if answer.defect is not None:
+        # nothing is recorded, so that the next start tries again; the other runs are worth finishing
+        _log.error("%s\n%s", task, answer.defect)
+        if isinstance(task, Made):
+            queue.failed[task.name] = "a defect"
+            list(queue.give_up())
+    elif isinstance(task, Evaluated):
         yield answer.result or task.result(error=answer.error)
     elif answer.error is None:
         queue.made.add(task.name)
@@ -156,6 +165,7 @@ def _take(queue: _Queue, task: Made | Evaluated, answer: _Answer) -> Iterator[Re
         yield from queue.give_up()
 
 
+_log = logging.getLogger(__name__)
 _CPU = "ACCELERATE_USE_CPU"
 _workspaces: dict[Path, Workspace] = {}
 _home: list[Path] = []
@@ -189,6 +199,8 @@ def _work(task: Made | Evaluated, deadline: float | None) -> _Answer:
         return _Answer(stopped=True)
     except MucError as error:
         return _Answer(error=str(error))
+    except Exception:
+        return _Answer(defect=traceback.format_exc())
 
 
 def _epochs(made: Made) -> int:

@@ -12,7 +12,7 @@ from muc_core.errors import MucError, UnknownName
 from muc_core.evaluation.metrics import METRICS, Metric
 from muc_core.evaluation.spread import Spread, spread
 from muc_core.evaluation.tables import Table
-from muc_core.jobs.bench.plan import ORIGINAL
+from muc_core.jobs.bench.plan import ORIGINAL, known_families
 from muc_core.jobs.bench.results import PLAN, Result, read_results
 from muc_core.unlearning.method import METHODS
 
@@ -35,7 +35,8 @@ class Report:
 
     @property
     def families(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(result.family for result in self.results))
+        there = {result.family for result in self.results}
+        return tuple(family for family in known_families() if family in there)
 
     def methods(self, family: str) -> tuple[str, ...]:
         """Nearest to Retrain first; the original at the top, methods without a gap at the end."""

@@ -170,6 +170,18 @@ def test_a_run_whose_time_is_over_stops_with_what_it_has(tmp_path: Path) -> None
     assert json.loads((tmp_path / "out" / PLAN).read_text())["train_seeds"] == 2
 
 
+def test_a_defect_is_shown_and_tried_again_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("on purpose")
+
+    monkeypatch.setattr("muc_core.jobs.bench.pool.make", broken)
+    assert run_plan(plan(), tmp_path / "out") == (0, 10)
+    assert read_results(tmp_path / "out") == []
+    assert "on purpose" in caplog.text
+
+
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     (tmp_path / RESULTS).write_text("nothing\n")
     with pytest.raises(MucError, match=r"results.jsonl, line 1 is not a result"):

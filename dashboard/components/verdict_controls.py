@@ -29,7 +29,13 @@ def pick_controls(pictures: MyPictures, data: PairData) -> Controls:
     with st.expander("Compared with", expanded=False, icon=":material/compare_arrows:"):
         labels = {HELD_OUT: f"The {count:,} held-out pictures of the encoders' data", OWN: "Pictures that I upload"}
         choice = st.radio(
-            "Compared with", [HELD_OUT, OWN], format_func=labels.__getitem__, key=CHOICE, label_visibility="collapsed"
+            "Compared with",
+            [HELD_OUT, OWN],
+            format_func=labels.__getitem__,
+            key=CHOICE,
+            label_visibility="collapsed",
+            # other pictures of the same kind are compared with the same controls
+            persist_state="session",
         )
         st.caption(
             "Controls must be pictures like yours that neither encoder was trained on. What the encoder does with them "

@@ -14,6 +14,8 @@ Calibration pictures are the split's own part, never trained on and apart from a
 only: they are not in the contrastive loss, no gradient passes through their vectors, and batch norm keeps the
 original's statistics throughout. So they enter no statistics either, and training sees the encoder that an audit will
 see: an encoder whose margins are matched with the statistics of each batch is off with its running ones.
+
+What it asks for is what an audit can see. Relearning still brings part of the memory back (docs/demo-search.md).
 """
 
 from collections.abc import Iterator, Mapping

@@ -6,6 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts.heatmaps import how_to_read
+from dashboard.charts.spreads import HOW_TO_READ as HOW_TO_READ_SPREADS
+from dashboard.charts.spreads import spread_chart
+from dashboard.charts.style import CONFIG, HUES
 from dashboard.components.audit_offer import verdicts_on
 from dashboard.components.choices import Pair, pick_pair
 from dashboard.components.links import linked_select, linked_toggle
@@ -19,9 +22,10 @@ from dashboard.components.matrix_grid import (
     show_rows,
     start_at,
 )
-from dashboard.components.page import errors_as_sentences, heading
+from dashboard.components.page import errors_as_sentences, heading, is_dark
 from dashboard.components.progress_bar import ProgressBar
 from dashboard.components.tables import SUMMARY_COLUMNS, items_table, summary_table
+from dashboard.components.two_lists import two_lists
 from dashboard.components.uploads import plain
 from dashboard.services import (
     PairData,
@@ -33,11 +37,13 @@ from dashboard.services import (
     sets_of,
 )
 from dashboard.services.matrices import Arrangement, Matrices, Noise, matrices, noise_of, retrained_of
+from dashboard.services.spreads import spreads
 from muc_core.audit.result import AuditResult
 from muc_core.comparison import Comparison
 from muc_core.data.dataset import ImageTextDataset
 
 ITEMS, ORDER, MASK, DRAG = "matrices_items", "matrices_order", "matrices_mask", "matrices_drag"
+LISTS = "lists"
 FIRST_SETS = ("owner:artist", "forget")
 ORDERS: dict[str, Arrangement] = {
     "by gap, most lost first": "gap",
@@ -171,6 +177,27 @@ def most_lost(comparison: Comparison, shown: Matrices) -> str:
     return max((group[0] for group in shown.rows), key=lost.__getitem__)
 
 
+def show_spreads(
+    comparison: Comparison, items: ImageTextDataset, controls: ImageTextDataset | None, pair: Pair
+) -> None:
+    """How positive and negative alignment are spread, beside the controls."""
+    found = spreads(pair.before, pair.after, items, controls, comparison.mode)
+    st.subheader("How similarities are spread", anchor=False)
+    hue = HUES["retain" if items.name == "retain" else "controls" if items.name == "held-out" else "forget"]
+    parts = {"Positive alignment": found.positive, "Negative alignment": found.negative}
+    for column, (name, spread) in zip(st.columns(2), parts.items(), strict=True):
+        if spread is not None:
+            column.plotly_chart(
+                spread_chart(spread, name, hue, dark=is_dark()),
+                key=f"spread {name}",
+                theme=None,
+                width="stretch",
+                config=CONFIG,
+            )
+    of = f" Drawn from {found.drawn:,} of the {len(items):,} pictures." if found.drawn < len(items) else ""
+    st.caption(HOW_TO_READ_SPREADS + of)
+
+
 def show_summary(spec: str, comparison: Comparison, pair: Pair, data: PairData) -> None:
     """The same numbers for the items, the retain set and the controls: what else changed."""
     st.subheader("What else changed", anchor=False)
@@ -239,5 +266,9 @@ with errors_as_sentences():
         verdicts_on(items, controls, pair, until_then="they stand by gap") if choice.arrangement == "verdict" else None
     )
     show_matrices(comparison, items, choice, pair, data, verdicts)
+    show_spreads(comparison, items, controls, pair)
     show_summary(choice.spec, comparison, pair, data)
     offer_downloads(comparison, choice.spec)
+    st.subheader("Any two lists", anchor=False)
+    if linked_toggle(st.container(), "Compare any two lists", key=LISTS, help="Pictures against captions or pictures."):
+        two_lists(pair, data)

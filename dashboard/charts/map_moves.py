@@ -62,7 +62,6 @@ def one_side(
                 "hovertemplate": "%{text}<extra></extra>",
                 "marker": {"size": size, "symbol": "circle-open" if moment == "before" else "circle"} | group.marker,
                 "unselected": {"marker": {"opacity": 0.12}},
-                "showlegend": colouring.numbers is None,
             }
             | ({"selectedpoints": np.flatnonzero(selected[rows])} if len(chosen) else {})
         )
@@ -94,6 +93,8 @@ def one_side(
         "xaxis": _bare(span[0]),
         "yaxis": _bare(span[1]),
         "legend": _legend(dark),
+        # The scale of numbers stands where the legend would.
+        "showlegend": colouring.numbers is None,
         "uirevision": "map",
     } | _scale(colouring, dark)
     return go.Figure({"data": traces, "layout": layout})
@@ -121,7 +122,6 @@ def moving_map(data: MapData, colouring: Colouring, *, dark: bool, lines: bool) 
                 "text": [_label(data, row) for row in group.rows],
                 "hovertemplate": "%{text}<extra></extra>",
                 "marker": {"size": 3 if solid else 6 if n <= MOST_DRAWN else 4, "opacity": 0.8} | group.marker,
-                "showlegend": colouring.numbers is None,
             }
             | _at(before[group.rows])
         )
@@ -158,6 +158,8 @@ def moving_map(data: MapData, colouring: Colouring, *, dark: bool, lines: bool) 
     layout |= {
         "margin": {"t": 48, "r": 8, "b": 104, "l": 8},
         "legend": _legend(dark),
+        # The scale of numbers stands where the legend would.
+        "showlegend": colouring.numbers is None,
         "sliders": [_slider(names, dark)],
         "uirevision": "map",
     } | _scale(colouring, dark)

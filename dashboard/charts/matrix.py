@@ -25,7 +25,7 @@ _MOST_NAMES = 16
 _MOST_DRAWN = 3_600
 """Markers that are drawn one by one; more go through WebGL."""
 _HEIGHT = 500
-_FADED, _FADED_DARK = "#bcc1cd", "#4b5160"
+_FADED, _FADED_DARK = "#c4c4c0", "#5b5b58"
 """Grey for what is not significant, told apart from zero in both themes."""
 
 

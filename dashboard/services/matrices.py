@@ -169,6 +169,11 @@ def _order(
     return order_given(n)
 
 
+def factors_of(asked: Encoder, items: ImageTextDataset, mode: Mode) -> Factors:
+    """Factors of the alignment matrix of these items in an encoder, computed once per content."""
+    return _factors(asked.digest, items.digest(), mode, _encoder=asked, _items=items)
+
+
 @st.cache_resource(show_spinner="Looking at the pictures ...", max_entries=24)
 def _factors(digest: str, items_digest: str, mode: Mode, *, _encoder: Encoder, _items: ImageTextDataset) -> Factors:
     if mode == "two-view":

@@ -106,8 +106,20 @@ def cells_between(
     Args:
         rows, columns: positions of the items of each group, none of them empty.
     """
-    left, right = _group_means(factors.left, rows), _group_means(factors.right, columns)
-    return clip_to_cosine(left @ right.T)
+    return cells_across(factors, factors, rows, columns)
+
+
+def cells_across(
+    left: Factors,
+    right: Factors,
+    rows: Sequence[npt.NDArray[np.intp]],
+    columns: Sequence[npt.NDArray[np.intp]],
+) -> Float64:
+    """The same between two lists of different items: rows of the left factors of one, columns of the right of another.
+
+    Both must come from the same encoder and be of the same width.
+    """
+    return clip_to_cosine(_group_means(left.left, rows) @ _group_means(right.right, columns).T)
 
 
 def _group_means(side: Callable[[Rows], Float32], groups: Sequence[npt.NDArray[np.intp]]) -> Float64:

@@ -105,3 +105,12 @@ def test_what_was_measured_on_a_sample_says_so() -> None:
     assert "30% before, 50% after)" in whole
     part = retention_sentence(np.array([0.2, np.nan]), np.array([0.4, np.nan]))
     assert "measured on 2 points drawn at random" in part
+
+
+def test_the_scale_of_numbers_takes_the_place_of_the_legend() -> None:
+    shown = data()
+    numbers = by_number("drift", shown.projection.displacement, shown.projection.displacement)
+    for figure in (moving_map(shown, numbers, dark=False, lines=True), one_side(shown, numbers, "after", dark=True)):
+        assert figure.layout.showlegend is False
+        assert figure.layout.coloraxis.colorbar.title.text == "drift"
+    assert moving_map(shown, by_set(GROUPS), dark=False, lines=True).layout.showlegend is True

@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+import itertools
 import json
 import re
 from pathlib import Path
@@ -14,8 +15,11 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.components.tables import items_table, summary_table
 from dashboard.services.matrices import BLOCKS
+from dashboard.services.spreads import spreads
+from muc_core.audit.alignment import alignment_matrix
 from muc_core.comparison import compare
 from muc_core.data.demo import demo_split, load_demo
+from muc_core.encoders.embed import embed_images, embed_texts
 from muc_core.errors import MucError
 from muc_core.workspace import Workspace
 from tests.app.pair import write_pair
@@ -45,8 +49,13 @@ def run(page: AppTest) -> AppTest:
     return page
 
 
-def figures(page: AppTest) -> list[dict[str, Any]]:
+def all_figures(page: AppTest) -> list[dict[str, Any]]:
     return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+
+
+def figures(page: AppTest) -> list[dict[str, Any]]:
+    """The matrices before, after, and the gap; those of two lists come later."""
+    return [figure for figure in all_figures(page) if figure["data"][0]["type"] == "heatmap"][:3]
 
 
 def titles(page: AppTest) -> list[str]:
@@ -210,6 +219,68 @@ def test_rows_in_the_box_are_listed(page: AppTest) -> None:
     next(button for button in page.button if button.label == "Show all rows").click()
     run(page)
     assert len(page.dataframe[0].value) == 150
+
+
+def test_spreads_stand_beside_the_controls_band(page: AppTest) -> None:
+    run(page)
+    positive, negative = [figure for figure in all_figures(page) if figure["data"][0]["type"] == "scatter"]
+    assert positive["layout"]["title"]["text"].startswith("Positive alignment: ")
+    assert negative["layout"]["title"]["text"].startswith("Negative alignment: ")
+    assert [shape["type"] for shape in positive["layout"]["shapes"]] == ["rect", "line", "line"]
+
+
+def test_spreads_count_every_pair_once(assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUC_ASSETS", str(assets))
+    monkeypatch.setenv("MUC_HOME", str(tmp_path / "home"))
+    demo, split = load_demo(), demo_split()
+    items, controls = demo.subset(split.forget[:12]), demo.subset(split.held_out[:9])
+    found = spreads("demo-clip", "demo-clip-ac", items, controls, "image-text")
+    encoder = Workspace().load("demo-clip")
+    matrix = alignment_matrix(
+        embed_images(encoder, items).numpy(), embed_texts(encoder, [text or "" for text in items.texts]).numpy()
+    )
+    others = [matrix[i, j] for i in range(12) for j in range(12) if i != j]
+    assert found.negative is not None
+    assert found.positive.mean_before == pytest.approx(np.mean(np.diag(matrix)))
+    assert found.negative.mean_before == pytest.approx(np.mean(others))
+    for spread in (found.positive, found.negative):
+        assert spread.before.sum() == pytest.approx(1)
+        assert spread.after.sum() == pytest.approx(1)
+    edges = found.negative.edges
+    slow = [sum(low <= value < high for value in others) / len(others) for low, high in itertools.pairwise(edges[:-1])]
+    assert found.negative.before[:-1] == pytest.approx(slow)
+
+
+def test_any_two_lists_stand_side_by_side(page: AppTest) -> None:
+    page.query_params["lists"] = "true"
+    page.query_params["lists_rows"] = "category:animal-bird"
+    page.query_params["lists_columns"] = "held-out"
+    page.query_params["lists_against"] = "pictures"
+    run(page)
+    before, after = [figure for figure in all_figures(page) if figure["data"][0]["type"] == "heatmap"][3:]
+    assert values(before["data"][0]).shape == values(after["data"][0]).shape
+    assert values(before["data"][0]).shape[1] == 160
+    assert before["layout"]["coloraxis"]["cmin"] == after["layout"]["coloraxis"]["cmin"]
+    assert before["layout"]["xaxis"]["title"]["text"] == "pictures of held-out"
+    page.session_state["lists_cell"] = (a_bird(), demo_split().held_out[0])
+    run(page)
+    assert [metric.label for metric in page.metric][-2:] == ["Similarity before", "Similarity after"]
+
+
+def a_bird() -> str:
+    demo = load_demo()
+    return next(name for name, label in zip(demo.ids, demo.labels, strict=True) if label == "animal-bird")
+
+
+def test_long_lists_are_pooled_and_the_link_may_name_none(page: AppTest) -> None:
+    page.query_params["lists"] = "true"
+    page.query_params["lists_rows"] = "retain"
+    page.query_params["lists_columns"] = "nobody"
+    run(page)
+    assert any("nobody" in warning.value for warning in page.warning)
+    lists = [figure for figure in all_figures(page) if figure["data"][0]["type"] == "heatmap"][3:]
+    assert values(lists[0]["data"][0]).shape[0] == BLOCKS
+    assert any("block of pairs" in caption.value for caption in page.caption)
 
 
 def test_held_out_items_have_the_calibration_set_as_controls(page: AppTest) -> None:

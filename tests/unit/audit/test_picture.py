@@ -6,7 +6,7 @@ import pytest
 
 from muc_core.audit import alignment_matrix, draw, image_text_factors, lay_out, two_view_alignment_matrix, view_factors
 from muc_core.audit.alignment import matrix_of
-from muc_core.audit.picture import cells_between
+from muc_core.audit.picture import cells_across, cells_between
 from muc_core.errors import MucError
 
 
@@ -95,3 +95,16 @@ def test_groups_of_one_give_the_cells_themselves() -> None:
     rows, columns = [np.array([5]), np.array([2])], [np.array([2]), np.array([0]), np.array([9])]
     exact = matrix_of(factors)[np.ix_([5, 2], [2, 0, 9])]
     np.testing.assert_array_equal(cells_between(factors, rows, columns), exact)
+
+
+def test_cells_across_two_lists_are_cosines_of_their_vectors() -> None:
+    left, right = image_text_factors(IMAGES, IMAGES), image_text_factors(TEXTS[:7], TEXTS[:7])
+    rows, columns = [np.array([4]), np.array([0, 2])], [np.array([6]), np.array([1, 3, 5])]
+    slow = [
+        [
+            np.mean([IMAGES[i] @ TEXTS[j] / np.linalg.norm(IMAGES[i]) / np.linalg.norm(TEXTS[j]) for i in a for j in b])
+            for b in columns
+        ]
+        for a in rows
+    ]
+    np.testing.assert_allclose(cells_across(left, right, rows, columns), slow, atol=1e-6)

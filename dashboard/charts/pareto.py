@@ -44,7 +44,8 @@ def pareto_figure(
     layout["margin"] = {"t": title_height(title, wrap=WRAP) + 20, "r": 12, "b": 96, "l": 60}
     layout |= {
         "xaxis": axis("forget pictures above never-seen ones", dark),
-        "yaxis": axis(f"{_NAMES[utility]} pictures found", dark) | {"tickformat": ".0%"},
+        "yaxis": axis(f"{_NAMES[utility]} pictures found", dark)
+        | {"tickformat": ".0%", "range": _reach([getattr(figures, utility).top1 for _, figures in (*dial, *runs)])},
         "showlegend": True,
         "legend": layout["legend"] | {"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"},
     }
@@ -94,6 +95,13 @@ def pareto_finding(
     fr = next((one for other, one in runs if other.manifest.method == "retrain"), None)
     beside = "" if fr is None else f"; Retrain finds {getattr(fr, utility).top1:.0%}"
     return f"No trace found at the least cost: {_name(point)}, where {share}{beside}"
+
+
+def _reach(shares: Sequence[float]) -> list[float]:
+    """A range of at least 20 %, so that a difference of one picture does not look like a loss."""
+    low, high = min(shares, default=0.0), max(shares, default=1.0)
+    low = max(min(low - 0.03, high - 0.17), -0.03)
+    return [low, max(min(high + 0.03, 1.03), low + 0.2)]
 
 
 def _name(point: Point) -> str:

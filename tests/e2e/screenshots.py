@@ -7,23 +7,22 @@ import argparse
 import io
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from muc_core.jobs.tasks.strength_sweep import StrengthSweepSettings, sweep
+from muc_core.workspace import Workspace
 from tests.e2e.browser import (
     PATIENCE_MS,
     ROOT,
     Server,
-    job_card,
     launch_arguments,
     open_page,
     own_drawings,
     serve,
-    set_number,
     settle,
     upload,
     whole_page,
@@ -73,14 +72,12 @@ def embedding_map(page: Page, server: Server) -> None:
         page.get_by_text("has not been computed yet").wait_for(state="hidden", timeout=5 * PATIENCE_MS)
 
 
-def unlearn(page: Page, server: Server) -> None:
-    """A run half-way, the same one in both themes."""
-    if not server.jobs.active():
-        set_number(page, "Epochs", 30)
-        page.get_by_role("button", name="Start unlearning").click()
-    while not (running := server.jobs.active()) or running[0].step < 40:
-        time.sleep(0.5)
-    job_card(page, running[0].id).locator(".js-plotly-plot").wait_for()
+def tune(page: Page, server: Server) -> None:
+    """The strength dial, measured; the second theme finds it so."""
+    sweep(Workspace(server.home), StrengthSweepSettings(before="demo-moco", after="demo-moco-ac"))
+    page.goto(f"{server.url}/tune?view=Strength+dial&unlearned=demo-moco-ac&strength=1.25")
+    settle(page)
+    page.locator(".js-plotly-plot").nth(3).wait_for()
 
 
 def encoders(page: Page, server: Server) -> None:
@@ -98,7 +95,7 @@ PAGES: dict[str, tuple[str, Callable[[Page, Server], None]]] = {
     "stress-test": ("Stress test", stress_test),
     "matrices": ("Matrices", matrices),
     "embedding-map": ("Embedding map", embedding_map),
-    "tune": ("Tune", unlearn),
+    "tune": ("Tune", tune),
     "encoders": ("Encoders", encoders),
 }
 

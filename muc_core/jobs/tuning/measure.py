@@ -23,6 +23,7 @@ from muc_core.audit.summary import summarise_factors
 from muc_core.audit.vectors import ImageTextVectors, Vectors, ViewVectors
 from muc_core.audit.verdict import SURE_OF_MEMORY
 from muc_core.auditing import GUARD_SIZE, VIEWS
+from muc_core.data.copies import copies_among, without
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.sets import load_dataset
 from muc_core.encoders.base import Encoder
@@ -133,6 +134,9 @@ def open_material(reference: DataReference, *, reads_text: bool, seed: int = 0) 
     forget, controls, retain = (
         dataset.subset(ids, name=name) for ids, name in zip(parts, ("forget", "held-out", "retain"), strict=True)
     )
+    # as in the audit, a picture counts once
+    forget, controls = (without(part, copies_among(part)) for part in (forget, controls))
+    check_counts(forget.ids, controls.ids)
     captions = all(text for part in (forget, controls, retain) for text in part.texts)
     return Material(forget, controls, retain, with_text=reads_text and captions)
 

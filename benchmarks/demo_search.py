@@ -79,7 +79,8 @@ def clip_candidates() -> Iterator[tuple[str, dict[str, Any]]]:
         yield "ac-matched", {"pull": 5.0, "keep": keep}
     yield "ac-matched", {"pull": 2.0, "keep": 2.0, "match": "mmd"}
     yield "ac-matched", {"pull": 5.0, "keep": 2.0, "match": "hinge"}
-    yield "ac-matched", {"pull": 5.0, "keep": 8.0, "learning_rate": 5e-4}
+    for learning_rate in (5e-4, 2e-3):
+        yield "ac-matched", {"pull": 5.0, "keep": 8.0, "learning_rate": learning_rate}
     yield "ac-matched", {"pull": 2.0, "keep": 8.0}
 
 

@@ -73,7 +73,7 @@ def dial_view() -> None:
     found = sweep_of(line)
     job = newest_job("strength_sweep", before=line.before, after=line.after)
     if job is not None and job.active:
-        follow_job(job, "Measuring the dial")
+        follow_job(job, "Measuring the dial", lambda: sweep_of(line).missing)
     else:
         how_it_ended(job, "Measuring the dial", "What was measured is kept; start it again and it goes on from there.")
         if found.missing:

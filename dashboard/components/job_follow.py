@@ -15,13 +15,14 @@ REFRESH_S = 1.0
 FAULT = "start fault"
 
 
-def follow_job(job: Job, what: str) -> None:
+def follow_job(job: Job, what: str, so_far: Callable[[], object] = lambda: None) -> None:
     """Progress of a queued or running job, refreshed every second; the page runs anew when it has ended.
 
     Args:
         what: it does, a word or two that begin the line.
+        so_far: what the rest of the page shows of its results; when it changes, the page runs anew, too.
     """
-    st.fragment(_follow, run_every=REFRESH_S)(job.id, what)
+    st.fragment(_follow, run_every=REFRESH_S)(job.id, what, so_far, so_far())
 
 
 def how_it_ended(job: Job | None, what: str, next_step: str) -> None:
@@ -55,10 +56,10 @@ def _begin(begin: Callable[[], object], key: str) -> None:
         st.session_state[f"{FAULT} {key}"] = f"Not started: {fault}"
 
 
-def _follow(job_id: str, what: str) -> None:
+def _follow(job_id: str, what: str, so_far: Callable[[], object], shown: object) -> None:
     with errors_as_sentences():
         job = JobTable(workspace()).job(job_id)
-        if not job.active:
+        if not job.active or so_far() != shown:
             st.rerun()
         share = min(job.step / job.total, 1.0) if job.total else 0.0
         st.progress(share, text=plain(f"{what}. {say(job)}"))

@@ -22,25 +22,26 @@ def measured(server: Server) -> int:
 
 
 def test_a_dial_is_measured_turned_and_saved(server: Server, watched: Page, pictures_folder: Path) -> None:
-    watched.goto(f"{server.url}/tune?view=Strength+dial&unlearned=demo-moco-ac")
-    settle(watched)
-    watched.get_by_role("button", name="Measure the dial").dblclick()
-    expect(watched.get_by_text("Measuring the dial").first).to_be_visible()
+    page = watched
+    page.goto(f"{server.url}/tune?view=Strength+dial&unlearned=demo-moco-ac")
+    settle(page)
+    page.get_by_role("button", name="Measure the dial").dblclick()
+    expect(page.get_by_text("Measuring the dial").first).to_be_visible()
+    # the first strengths can be turned while the others are measured
+    expect(page.get_by_role("slider", name="Strength")).to_be_visible()
+    assert len(server.jobs.jobs()) == 1
     deadline = time.monotonic() + WITHIN_S
     while measured(server) < ENOUGH:
         assert time.monotonic() < deadline, "the first strengths are still not measured"
         time.sleep(0.5)
-    assert len(server.jobs.jobs()) == 1
-    watched.close()  # the job goes on without the page
-    page = watched.context.new_page()
-    page.goto(f"{server.url}/tune?view=Strength+dial&unlearned=demo-moco-ac&strength=0.125")
-    settle(page)
-    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel").first.click()
     expect(page.get_by_text("Measuring the dial was cancelled").first).to_be_visible()
     assert server.jobs.jobs()[0].state == "cancelled"
+
+    page.goto(f"{server.url}/tune?view=Strength+dial&unlearned=demo-moco-ac&strength=0.125")
+    settle(page)
     expect(page.get_by_role("heading", name=re.compile("at strength 0.125$"))).to_be_visible()
     expect(page.locator(".js-plotly-plot")).to_have_count(4)
-
     slider = page.get_by_role("slider", name="Strength")
     slider.focus()
     slider.press("ArrowRight")

@@ -12,6 +12,7 @@ import muc_core.unlearning.methods  # noqa: F401  (registers them)
 from muc_core.errors import UnknownName
 from muc_core.jobs.bench.results import Result
 from muc_core.jobs.demo import ORIGINALS, UNLEARNED
+from muc_core.jobs.presets import PRESETS
 from muc_core.jobs.tasks.train import TrainJob
 from muc_core.jobs.tasks.unlearn import UnlearnJob
 from muc_core.unlearning.method import METHODS
@@ -175,12 +176,11 @@ def _unlearned(original: Made, method: str, seed: int, scale: float) -> Made:
 
 
 def recipe_of(family: str, method: str) -> dict[str, JsonValue]:
-    """The demo's settings of a method, or for one without any those that follow from its own defaults."""
-    for job in UNLEARNED:
-        if job.original == f"demo-{family}" and job.method == method:
-            return dict(job.settings)
-    defaults = METHODS.get(method).settings()
-    return {"epochs": defaults.epochs, "checkpoints": 1}
+    """The demo's settings of a method, or those of the preset of its original, or else the method's own defaults."""
+    given = next((job.settings for job in UNLEARNED if job.original == f"demo-{family}" and job.method == method), None)
+    if given is None and f"demo-{family}" in PRESETS.names():
+        given = PRESETS.get(f"demo-{family}").unlearning.get(method)
+    return {"epochs": METHODS.get(method).settings().epochs, **(given or {})}
 
 
 def _scaled(settings: Mapping[str, JsonValue], scale: float) -> dict[str, JsonValue]:

@@ -14,12 +14,13 @@ from muc_core.errors import Cancelled, MucError, UnknownName
 from muc_core.evaluation.metrics import METRICS
 from muc_core.evaluation.spread import spread
 from muc_core.evaluation.tables import Table
-from muc_core.jobs.bench.plan import Evaluated, Made, Plan, evaluations, make_plan, needed, recipe_of
+from muc_core.jobs.bench.plan import Evaluated, Made, Plan, evaluations, known_families, make_plan, needed, recipe_of
 from muc_core.jobs.bench.pool import _Queue
 from muc_core.jobs.bench.report import BEGIN, END, Report, into_page, read_report
 from muc_core.jobs.bench.results import PLAN, RESULTS, Audited, Result, read_results
 from muc_core.jobs.bench.run import run_plan
 from muc_core.jobs.tasks.unlearn import UnlearnJob
+from muc_core.unlearning.method import METHODS
 
 
 def plan(**changes: object) -> Plan:
@@ -283,3 +284,9 @@ def test_evaluated_is_keyed_by_all_that_decides_it() -> None:
     other = Evaluated(each.made, each.retrained, each.seed + 1)
     assert each.key != other.key
     assert each.key != Evaluated(each.made, None, each.seed).key
+
+
+def test_every_method_can_be_planned_for_every_family() -> None:
+    full = make_plan(families=known_families())
+    found = {(each.made.family, each.made.method) for each in evaluations(full)}
+    assert found == {(family, method) for family in known_families() for method in ("original", *METHODS.names())}

@@ -176,11 +176,12 @@ def _unlearned(original: Made, method: str, seed: int, scale: float) -> Made:
 
 
 def recipe_of(family: str, method: str) -> dict[str, JsonValue]:
-    """The demo's settings of a method, or those of the preset of its original, or else the method's own defaults."""
-    given = next((job.settings for job in UNLEARNED if job.original == f"demo-{family}" and job.method == method), None)
-    if given is None and f"demo-{family}" in PRESETS.names():
-        given = PRESETS.get(f"demo-{family}").unlearning.get(method)
-    return {"epochs": METHODS.get(method).settings().epochs, **(given or {})}
+    """Settings of a method: the demo's, else those that suit the preset of the demo's original, else its defaults."""
+    found = {job.method: job.settings for job in UNLEARNED if job.original == f"demo-{family}"}
+    preset = f"demo-{family}"
+    suited = PRESETS.get(preset).unlearning if preset in PRESETS.names() else {}
+    given = found.get(method, suited.get(method, {}))
+    return {"epochs": METHODS.get(method).settings().epochs, **given, "checkpoints": 1}
 
 
 def _scaled(settings: Mapping[str, JsonValue], scale: float) -> dict[str, JsonValue]:

@@ -75,6 +75,12 @@ def test_a_jump_over_the_window_is_no_pass() -> None:
     assert "Nothing between them was found that passes" in found.explain("strength")
 
 
+def test_where_the_audit_cannot_tell_beyond_a_trace_it_is_said_so() -> None:
+    found = find_weakest(audit_of(lambda value: 0.9 - value, like=0.0, sure=0.5), low=0, high=1.3, steps=6)
+    assert (found.outcome, found.found) == ("jumped", None)
+    assert "a trace is left, and beyond it the audit cannot tell, which is not the same" in found.explain("strength")
+
+
 def test_pushed_below_everywhere_is_no_pass() -> None:
     found = find_weakest(audit_of(lambda value: -1.0), low=0.1, high=1.5, steps=3)
     assert found.outcome == "jumped"

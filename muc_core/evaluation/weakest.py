@@ -87,8 +87,8 @@ class Search(BaseModel):
         traces = [trial.value for trial in self.trials if trial.answer == "trace left"]
         if traces and any(trial.answer == "cannot tell" for trial in self.trials if trial.value > max(traces)):
             return (
-                f"No {name} passes: up to {max(traces):.3g} a trace is left, and beyond it the audit cannot tell, which "
-                "is not the same as finding no trace. More pictures or controls may settle it."
+                f"No {name} passes: up to {max(traces):.3g} a trace is left, and beyond it the audit cannot tell, "
+                "which is not the same as finding no trace. More pictures or controls may settle it."
             )
         last = max(weak)
         first = next(trial for trial in self.trials if trial.value > last)

@@ -175,13 +175,13 @@ def _show_cell(grid: Grid, row: str, column: str) -> None:
     place = shown.rows.index((row,)), shown.columns.index((column,))
     values = {name: float(matrix[place]) for name, matrix in grid.matrices.items() if name != "gap"}
     picture, partner, *numbers = st.columns((1.2, 1.2, *(1,) * (len(values) + 1)), vertical_alignment="center")
-    picture.image(picture_url(data.dataset, data.dataset.index_of(row), 192), width=96)
+    picture.image(picture_url(data.dataset, data.dataset.index_of(row), 192), width=96, alt=texts[row])
     picture.caption(f"picture of “{texts[row]}”")
     if grid.mode == "image-text":
         partner.markdown(f"**“{texts[column]}”**")
         partner.caption("its own caption" if row == column else "the caption of another picture")
     else:
-        partner.image(picture_url(data.dataset, data.dataset.index_of(column), 192), width=96)
+        partner.image(picture_url(data.dataset, data.dataset.index_of(column), 192), width=96, alt=texts[column])
         partner.caption("the same picture, changed" if row == column else f"another picture, “{texts[column]}”")
     labels = {"before": "Similarity before", "after": "Similarity after", "retrained": "Retrained"}
     for place_of, (name, value) in zip(numbers, values.items(), strict=False):

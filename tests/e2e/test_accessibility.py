@@ -1,4 +1,4 @@
-"""Every page for people who read with a screen reader or on a phone: axe-core's rules, and nothing wider than 390 px."""
+"""Every page for people who use a screen reader or a phone: axe-core's rules, and nothing wider than 390 px."""
 
 from dataclasses import dataclass
 

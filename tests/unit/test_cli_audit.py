@@ -67,7 +67,7 @@ def test_an_audit_tells_what_others_lost_in_words_and_in_both_files(home: Path) 
     )
     assert result.exit_code == 10, result.output
     found = json.loads(files[0].read_text())
-    assert found["n_controls"] == 40
+    assert found["n_controls"] == 60
     assert {group["group"] for group in found["collateral"]["groups"]} == {"controls", "retained"}
     worst = found["collateral"]["items"][0]
     assert worst["interval"]["low"] < worst["lost"] < worst["interval"]["high"]

@@ -9,7 +9,8 @@ from dashboard.components.choices import keep_choices
 # Without sections: Streamlit nests their headings in a way that screen readers cannot follow.
 PAGES = (
     ("start", "Start", ":material/home:"),
-    ("overview", "Overview", ":material/slideshow:"),
+    ("overview", "Overview", ":material/dashboard:"),
+    ("present", "Present", ":material/slideshow:"),
     ("check_my_pictures", "Check my pictures", ":material/add_photo_alternate:"),
     ("matrices", "Matrices", ":material/grid_on:"),
     ("embedding_map", "Embedding map", ":material/scatter_plot:"),

@@ -41,11 +41,11 @@ WAYS_IN = (
         "Tune",
     ),
     WayIn(
-        "overview",
+        "present",
         "Show what happened",
-        "You explain the result to others. Begin with the finding in pictures, without any mathematics.",
+        "You explain the result to others. Tell it as a story in five steps, without any mathematics.",
         "slideshow",
-        "Overview",
+        "Present",
     ),
 )
 

@@ -95,6 +95,18 @@ def kept_uploads() -> tuple[ImageTextDataset, str] | None:
     return None if dataset is None else (dataset, f"{files.digest}/{guess}")
 
 
+def kept_pictures() -> ImageTextDataset | None:
+    """The same, or the demo's drawings that were taken there, with captions as typed; None when there are none."""
+    count = int(st.session_state.get(_DEMO, 0))
+    kept = kept_uploads() or ((demo_drawings(count), f"demo/{count}") if count else None)
+    if kept is None:
+        return None
+    dataset, key = kept
+    typed: dict[str, str | None] = st.session_state.get(_TYPED, {})
+    captions = tuple(typed.get(name, text) for name, text in zip(dataset.ids, dataset.texts, strict=True))
+    return with_captions(key, captions, _dataset=dataset)
+
+
 def plain(text: str) -> str:
     """Text of a user, such as a file name, that Markdown must not read as markup."""
     return re.sub(r"([\\`*_{}\[\]()<>#+\-!|$~:])", r"\\\1", text)

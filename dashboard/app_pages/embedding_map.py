@@ -7,7 +7,7 @@ from dashboard.charts.maps import MapData, comparison_sentence, percent, retenti
 from dashboard.components.audit_offer import verdicts_on
 from dashboard.components.choices import Pair, pick_pair
 from dashboard.components.job_view import say
-from dashboard.components.links import linked_select
+from dashboard.components.links import linked_select, say_unknown
 from dashboard.components.map_views import moving, one_map, sides
 from dashboard.components.page import errors_as_sentences, heading, is_dark
 from dashboard.components.uploads import kept_uploads, plain
@@ -169,14 +169,22 @@ with errors_as_sentences():
     settings = settings_for(pair, data, view, count)
     items = items_of_map(settings)
     umap, quick = computed_map(settings, items), quick_map(settings, items)
-    if METHOD not in st.session_state:
-        st.session_state[METHOD] = "pca" if umap is None else "umap"
+    say_unknown(METHOD, METHODS.values(), "the kind of map")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        method = st.radio("Map", list(METHODS), format_func=METHODS.__getitem__, key=METHOD, horizontal=True)
+        method = st.radio(
+            "Map",
+            list(METHODS),
+            index=0 if umap is None else 1,
+            format_func=METHODS.__getitem__,
+            key=METHOD,
+            bind="query-params",
+            horizontal=True,
+        )
         lines = st.toggle(
             "Show the way of those that moved",
             value=True,
             key="map_lines",
+            bind="query-params",
             disabled=view == SIDES,
             help="Pictures that moved further than 95 % of the held-out ones, which nobody asked to forget.",
         )

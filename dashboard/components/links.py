@@ -27,7 +27,7 @@ def linked_select(
         first: what is chosen at first.
         what: what an option is, for the sentence about a link that names one which is not there.
     """
-    _say_unknown(key, options, what)
+    say_unknown(key, options, what)
     if st.session_state.get(key, first) not in options:  # the choice belonged to other data
         st.session_state[key] = first
     return place.selectbox(label, options, index=options.index(first), key=key, bind="query-params", help=help)
@@ -40,7 +40,7 @@ def linked_toggle(place: DeltaGenerator, label: str, *, key: str, help: str | No
 
 def take_from_link(key: str, known: Collection[str], what: str) -> str | None:
     """What the address says of a choice that is made by a click, unless it is not there."""
-    _say_unknown(key, known, what)
+    say_unknown(key, known, what)
     found = st.query_params.get(key)
     return found if found in known else None
 
@@ -55,7 +55,8 @@ def put_into_link(**choices: str | None) -> None:
             st.query_params[key] = value
 
 
-def _say_unknown(key: str, known: Collection[str], what: str) -> None:
+def say_unknown(key: str, known: Collection[str], what: str) -> None:
+    """A sentence where the address names what is not there; to be called before the widget is drawn."""
     asked = st.query_params.get(key)
     if asked and asked not in known:
         st.warning(

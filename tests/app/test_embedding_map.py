@@ -259,3 +259,11 @@ def test_uploads_are_stars(workspace: Workspace) -> None:
     page.selectbox(key="map_view").select("one map")
     run(page)
     assert [layer["mark"].get("shape", "")[:3] for layer in chart(page)["layer"]][-2:] == ["M0,", "M0,"]
+
+
+def test_a_link_says_which_map_and_whether_ways_are_drawn(workspace: Workspace) -> None:
+    page = opened(map_method="UMAP", map_lines="false")
+    assert not page.warning
+    assert page.radio(key="map_method").value == "umap"
+    assert len(chart(page)["layer"]) == 2
+    assert "t-SNE" in opened(map_method="t-SNE").warning[0].value.replace("\\", "")

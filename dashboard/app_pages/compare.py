@@ -16,9 +16,10 @@ with errors_as_sentences():
     pair = pick_pair()
     names = comparable(pair.before, pair.after)
     chosen = tuple(
-        st.multiselect(
+        st.pills(
             "Encoders to compare",
             names,
+            selection_mode="multi",
             default=names,
             key=f"compared {pair.before}",
             help="Made from the encoder before, with the forget set of the encoder after.",

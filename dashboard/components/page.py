@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import streamlit as st
 
@@ -45,7 +46,13 @@ def _ask(question: Question) -> None:
         for cost in question.costs:
             st.markdown(plain(cost))
         st.caption("Vectors that come back are kept, so that the same pictures are not sent again.")
-        st.button("Send the pictures", type="primary", icon=":material/send:", on_click=agree, args=(question,))
+        st.button("Send the pictures", type=main_button(), icon=":material/send:", on_click=agree, args=(question,))
+
+
+def main_button() -> Literal["primary", "secondary"]:
+    """The type of the button that a page is for. In the dark theme it has no accent: that is light, to be legible as
+    text, and Streamlit's white label could not be read on it."""
+    return "secondary" if is_dark() else "primary"
 
 
 def is_dark() -> bool:

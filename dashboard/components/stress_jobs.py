@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard.components.choices import Pair
 from dashboard.components.job_view import describe, duration, time_left
-from dashboard.components.page import errors_as_sentences
+from dashboard.components.page import errors_as_sentences, main_button
 from dashboard.components.stress_form import stress_form
 from dashboard.components.stress_result import show_stress
 from dashboard.components.uploads import plain
@@ -61,7 +61,7 @@ def _offer(settings: ResidualStressSettings, expected: StressForecast) -> None:
             )
         st.button(
             "Start the stress test",
-            type="primary",
+            type=main_button(),
             icon=":material/play_arrow:",
             on_click=_start,
             args=(settings,),

@@ -6,6 +6,7 @@ import streamlit as st
 from pydantic import JsonValue
 
 import muc_core.unlearning.methods  # noqa: F401  (registers them)
+from dashboard.components.page import main_button
 from dashboard.components.run_estimate import run_estimate
 from dashboard.components.settings_form import find_faults, label, settings_fields
 from dashboard.components.uploads import plain
@@ -73,7 +74,7 @@ def unlearn_form() -> None:
             sentence = _with_labels(str(fault), method)
             _show_fault(sentence)
             faults.append(_capitalised(sentence))
-    if st.button("Start unlearning", type="primary", icon=":material/play_arrow:", key="start unlearning"):
+    if st.button("Start unlearning", type=main_button(), icon=":material/play_arrow:", key="start unlearning"):
         if faults:
             st.error("Not started. " + plain(" ".join(faults)), icon=":material/error:")
         else:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.components.choices import Pair
 from dashboard.components.job_view import say
-from dashboard.components.page import errors_as_sentences
+from dashboard.components.page import errors_as_sentences, main_button
 from dashboard.components.stress_hint import offer_stress
 from dashboard.components.uploads import MyPictures, plain
 from dashboard.components.verdict import sureness_panel, verdict_card
@@ -170,7 +170,7 @@ def _offer_job(plan: AuditPlan, pictures: MyPictures, controls: Controls, data: 
             )
         st.button(
             "Start the audit",
-            type="primary",
+            type=main_button(),
             icon=":material/play_arrow:",
             on_click=_start,
             args=(plan, pictures, controls, data),

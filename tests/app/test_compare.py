@@ -83,5 +83,5 @@ def test_an_encoder_of_another_origin_says_what_to_choose(
 
 def test_nothing_chosen_asks_for_a_choice(pair_assets: Path, measured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = visit(pair_assets, measured, monkeypatch)
-    app.multiselect[0].set_value([]).run()
+    app.pills[0].set_value([]).run()
     assert "Choose at least one encoder" in said(app)

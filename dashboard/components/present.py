@@ -18,7 +18,18 @@ from dashboard.texts import Texts, languages, texts
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.errors import MucError
 from muc_core.jobs.tasks.audit import read_audit
-from muc_core.reports.story import STYLE, Block, Guesses, Picture, Slide, Story, side_html, slide_html, to_html
+from muc_core.reports.story import (
+    STYLE,
+    Block,
+    Guesses,
+    Picture,
+    Slide,
+    Story,
+    heading_html,
+    side_html,
+    slide_html,
+    to_html,
+)
 
 STEP, LANGUAGE, NOTES = "step", "language", "notes"
 WHOSE, PICTURE, MOMENT, VERDICT = "whose", "picture", "moment", "result"
@@ -240,7 +251,7 @@ def _show(blocks: Sequence[Block]) -> None:
 
 
 def _show_guesses(block: Guesses, choices: Choices | None, words: Texts) -> None:
-    st.subheader(block.title, anchor=False)
+    st.html(f"<style>{STYLE}</style>{heading_html(block.title)}")
     chooser, slider = st.columns(2, gap="large", vertical_alignment="bottom")
     if choices is not None:
         chooser.selectbox(

@@ -155,7 +155,7 @@ STYLE = """
 .muc-story p.quiet { font-size: 0.75em; opacity: 0.8; max-width: 58em; }
 .muc-story.muc-story ul { font-size: inherit; margin: 0 0 0.9em; padding-left: 1.2em; max-width: 44em; }
 .muc-story.muc-story ul li { font-size: inherit; margin: 0 0 0.55em; }
-.muc-story h3 { font-size: 1em; font-weight: 600; margin: 0 0 0.5em; padding: 0; }
+.muc-story :is(h2, h3, h4) { font-size: 1em; line-height: 1.35; font-weight: 600; margin: 0 0 0.5em; padding: 0; }
 .muc-story figure { margin: 0; min-width: 0; }
 .muc-story figcaption { font-size: 0.68em; line-height: 1.3; margin-top: 0.3em; }
 .muc-story img { display: block; background: #fff; border-radius: 8px; border: 1px solid rgba(128, 128, 128, 0.3); }
@@ -229,7 +229,7 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 def to_html(story: Story) -> str:
     """The story as one page that needs nothing else, not even a network, and prints a slide a page."""
     slides = "".join(
-        f'<section id="step-{number}"><h2>{number}. {escape(slide.title)}</h2>{slide_html(slide.blocks)}'
+        f'<section id="step-{number}"><h2>{number}. {escape(slide.title)}</h2>{slide_html(slide.blocks, level=3)}'
         f"{_notes(story.notes_title, slide.notes)}</section>"
         for number, slide in enumerate(story.slides, 1)
     )
@@ -248,20 +248,25 @@ def to_html(story: Story) -> str:
     )
 
 
-def slide_html(blocks: Iterable[Block]) -> str:
-    """Blocks as HTML, without their style; every text in it is escaped."""
-    return f'<div class="muc-story">{"".join(_block(block) for block in blocks)}</div>'
+def slide_html(blocks: Iterable[Block], *, level: int = 2) -> str:
+    """Blocks as HTML, without their style; every text in it is escaped. `level` is that of their headings, 1 to 5."""
+    return f'<div class="muc-story">{"".join(_block(block, level) for block in blocks)}</div>'
 
 
-def side_html(block: Guesses, side: Side) -> str:
-    """What one of the two encoders takes the picture for, as HTML."""
+def heading_html(text: str, *, level: int = 2) -> str:
+    """A heading among blocks."""
+    return f'<div class="muc-story">{_heading(text, level)}</div>'
+
+
+def side_html(block: Guesses, side: Side, *, level: int = 3) -> str:
+    """What one of the two encoders takes the picture for, as HTML; `level` is that of its heading."""
     return (
         f'<div class="muc-story"><div class="muc-guesses">{_figure(block.picture)}'
-        f'<div class="muc-sides">{_side(block, side)}</div></div></div>'
+        f'<div class="muc-sides">{_side(block, side, level)}</div></div></div>'
     )
 
 
-def _block(block: Block) -> str:
+def _block(block: Block, level: int) -> str:
     if isinstance(block, Paragraph):
         return f"<p{' class=quiet' if block.quiet else ''}>{escape(block.text)}</p>"
     if isinstance(block, Points):
@@ -272,11 +277,11 @@ def _block(block: Block) -> str:
     if isinstance(block, Bars):
         rows = "".join(_row(block, bar) for bar in block.rows)
         how = f"<p class=quiet>{escape(block.how_to_read)}</p>"
-        return f'<h3>{escape(block.title)}</h3><div class="muc-bars">{rows}</div>{how}'
+        return f'{_heading(block.title, level)}<div class="muc-bars">{rows}</div>{how}'
     if isinstance(block, Guesses):
-        sides = _side(block, block.before) + _side(block, block.after)
+        sides = _side(block, block.before, level + 1) + _side(block, block.after, level + 1)
         return (
-            f'<h3>{escape(block.title)}</h3><div class="muc-guesses">{_figure(block.picture)}'
+            f'{_heading(block.title, level)}<div class="muc-guesses">{_figure(block.picture)}'
             f'<div class="muc-sides">{sides}</div></div>'
         )
     if isinstance(block, Verdict):
@@ -289,6 +294,10 @@ def _block(block: Block) -> str:
         for value, what in block.figures
     )
     return f'<div class="muc-figures">{figures}</div>'
+
+
+def _heading(text: str, level: int) -> str:
+    return f"<h{level}>{escape(text)}</h{level}>"
 
 
 def _figure(picture: Picture, style: str = "") -> str:
@@ -313,7 +322,7 @@ def _line(word: str, value: float, number: str, look: str) -> str:
     )
 
 
-def _side(block: Guesses, side: Side) -> str:
+def _side(block: Guesses, side: Side, level: int) -> str:
     rows = []
     for place, guess in enumerate(side.guesses, 1):
         image = f'<img src="{escape(guess.url)}" alt="">' if guess.url else "<span></span>"
@@ -324,7 +333,7 @@ def _side(block: Guesses, side: Side) -> str:
             f'{escape(guess.text)}{tag}</span><span class="number">{escape(guess.number)}</span><div class="track">'
             f'<div class="bar" style="width: {percent(guess.similarity):.1f}%; {look}"></div></div></div>'
         )
-    return f"<div><h3>{escape(side.title)}</h3>{''.join(rows)}<p class=quiet>{escape(side.note)}</p></div>"
+    return f"<div>{_heading(side.title, level)}{''.join(rows)}<p class=quiet>{escape(side.note)}</p></div>"
 
 
 def _notes(title: str, notes: tuple[str, ...]) -> str:

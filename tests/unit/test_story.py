@@ -13,8 +13,24 @@ from muc_core.reports.story import Guesses, Picture, Pictures, Slide, percent, s
 from tests.story import HOSTILE, hostile_story
 
 ALLOWED = {"html", "head", "meta", "title", "style", "body", "main", "header", "nav", "ol", "li", "a", "section", "h1"}
-ALLOWED |= {"h2", "h3", "p", "div", "span", "figure", "figcaption", "img", "ul", "dl", "dt", "dd", "aside", "strong"}
-ALLOWED |= {"footer"}
+ALLOWED |= {
+    "h2",
+    "h3",
+    "h4",
+    "p",
+    "div",
+    "span",
+    "figure",
+    "figcaption",
+    "img",
+    "ul",
+    "dl",
+    "dt",
+    "dd",
+    "aside",
+    "strong",
+}
+ALLOWED |= {"h4", "footer"}
 
 
 class Reader(HTMLParser):

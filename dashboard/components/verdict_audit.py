@@ -13,6 +13,7 @@ from dashboard.components.stress_hint import offer_stress
 from dashboard.components.uploads import MyPictures, plain
 from dashboard.components.verdict import sureness_panel, verdict_card
 from dashboard.components.verdict_cards import verdict_cards
+from dashboard.components.verdict_collateral import collateral_panel
 from dashboard.components.verdict_controls import Controls
 from dashboard.services import (
     AuditPlan,
@@ -115,6 +116,7 @@ def show_audit(
     if pair is not None and stress is None:
         offer_stress(result, pair)
     sureness_panel(result)
+    collateral_panel(result, names)
     st.subheader("Picture by picture", anchor=False)
     verdict_cards(result, names, thumbnails)
     _downloads(result, names, title)

@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from muc_core.audit.audit import AuditSettings, audit
-from muc_core.audit.result import AuditResult
+from muc_core.audit.result import AuditResult, Change, Collateral, GroupChange, Interval
 from muc_core.audit.vectors import ImageTextVectors
 from muc_core.jobs.tasks.residual_stress import SavedStress
 from muc_core.workspace import Workspace
@@ -105,3 +105,26 @@ def test_each_picture_has_a_card_with_its_place_among_never_seen_ones() -> None:
     first = found.items[0]
     assert f"after {first.standing_after:.2f}" in strips[0][1]
     assert base64.b64decode(strips[0][0]).decode().count("<circle") == 2
+
+
+def test_what_others_lost_is_told_with_intervals() -> None:
+    found = audited(0.0)
+    interval = Interval(value=0.3, low=0.1, high=0.5)
+    change = Change(
+        name="item 7", group="controls", count=1, before=0.9, after=0.6, lost=0.3, interval=interval, meaning="It lost."
+    )
+    group = GroupChange(group="controls", count=M, lost=interval, down=3, up=1, meaning="All others lost a little.")
+    collateral = Collateral(groups=(group,), items=(change,), classes=(), texts=(), compared={"items": M})
+
+    def page(found: "AuditResult") -> None:
+        from dashboard.components.verdict_collateral import collateral_panel
+
+        collateral_panel(found, {"item 7": "a **bird**"})
+
+    shown = AppTest.from_function(page, kwargs={"found": found.model_copy(update={"collateral": collateral})}).run()
+    assert not shown.exception
+    assert "All others lost a little." in said(shown)
+    row = shown.dataframe[0].value.iloc[0]
+    assert (row["Name"], row["From"], row["95 % interval"]) == ("a **bird**", "controls", "0.10 to 0.50")
+    nothing = AppTest.from_function(page, kwargs={"found": found.model_copy(update={"collateral": None})}).run()
+    assert not nothing.expander

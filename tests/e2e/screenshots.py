@@ -37,6 +37,12 @@ def overview(page: Page, server: Server) -> None:
     page.get_by_text("To be forgotten").first.wait_for()
 
 
+def present(page: Page, server: Server) -> None:
+    """What one picture was taken for."""
+    page.goto(f"{server.url}/present?step=3")
+    page.get_by_text("Before, the AI would call it").wait_for()
+
+
 def check_my_pictures(page: Page, server: Server) -> None:
     upload(page, own_drawings(3))
     page.locator(".js-plotly-plot").nth(1).wait_for()
@@ -90,6 +96,7 @@ def encoders(page: Page, server: Server) -> None:
 
 PAGES: dict[str, tuple[str, Callable[[Page, Server], None]]] = {
     "overview": ("Overview", overview),
+    "present": ("Present", present),
     "check-my-pictures": ("Check my pictures", check_my_pictures),
     "verdict": ("Check my pictures", verdict),
     "stress-test": ("Stress test", stress_test),

@@ -214,10 +214,12 @@ footer { font-size: .9rem; color: #5b6270; padding: 1.5rem 0; }
   body { color: #e6e8ee; background: #14161c; } section { border-color: #383d4a; } a { color: #a3aee8; }
   footer { color: #a4abb9; } .muc-verdict { filter: brightness(1.6); }
 }
+@page { size: A4 landscape; margin: 1.6cm; }
 @media print {
   :root { color-scheme: light; } body { color: #23272f; background: #fff; }
   main { max-width: none; padding: 0; } nav { display: none; }
-  section { min-height: 0; border: 0; padding: 0; break-after: page; } .muc-story { font-size: 12pt; }
+  section { min-height: 0; border: 0; padding: 0; break-after: page; }
+  section:last-of-type { break-after: auto; } .muc-story { font-size: 12pt; }
   figure, .muc-guess, .row, li { break-inside: avoid; } .muc-verdict { filter: none; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }

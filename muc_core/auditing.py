@@ -7,16 +7,17 @@ print(*result.explain(), sep="\\n")
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from muc_core.audit.audit import AuditSettings, audit, check_counts
+from muc_core.audit.audit import AuditSettings, check_counts
 from muc_core.audit.collateral import Bystander, collateral
 from muc_core.audit.gap import FEWEST_VIEWS, GapInference, gap_inference
 from muc_core.audit.guard import control_guard
+from muc_core.audit.inputs import AuditInputs
 from muc_core.audit.result import STAND_INS, AuditResult, Bystanders, Check
 from muc_core.audit.vectors import ImageTextVectors, Vectors, ViewVectors
 from muc_core.comparison import ModeChoice
@@ -39,6 +40,15 @@ UNEVEN_CAPTIONS = 0.02
 then moved by 2 % of a similarity at most, a tenth of their usual spread."""
 
 
+@dataclass(frozen=True, eq=False)
+class Audited:
+    """What an audit is computed from, and the pictures it counted: without copies, in the order of the vectors."""
+
+    inputs: AuditInputs
+    owner: ImageTextDataset
+    controls: ImageTextDataset
+
+
 def audit_encoders(
     after: Encoder,
     owner: ImageTextDataset,
@@ -52,6 +62,7 @@ def audit_encoders(
     probes: bool = True,
     settings: AuditSettings | None = None,
     warnings: Sequence[str] = (),
+    keep: Callable[[Audited], object] | None = None,
     progress: Progress = SILENT,
 ) -> AuditResult:
     """Audit the encoder after unlearning on the owner's pictures against controls.
@@ -72,6 +83,7 @@ def audit_encoders(
         probes: ask near-duplicates of the pictures, too: they show an encoder that hides what it knows.
         settings: of the tests.
         warnings: what is known of the pictures already, to be passed on.
+        keep: is given what the result is computed from, for an evidence pack.
 
     Raises:
         MucError: as `muc_core.audit.audit.audit`; a picture that is both the owner's and a control; captions that are
@@ -114,17 +126,12 @@ def audit_encoders(
             found = [look.embed(encoder, [others], stages.next()) for encoder in (before, after)]
             known = [some.join(more) for some, more in zip(known, found, strict=True)]
         bystanders = collateral(known[0], known[1], _bystanders(controls, others))
-    return audit(
-        vectors["after"],
-        owner_ids=owner_ids,
-        control_ids=control_ids,
-        before=vectors.get("before"),
-        retrained=vectors.get("retrained"),
-        checks=checks,
-        collateral=bystanders,
-        settings=settings,
-        warnings=notes,
+    inputs = AuditInputs(
+        vectors, tuple(owner_ids), tuple(control_ids), settings, tuple(checks), bystanders, tuple(notes)
     )
+    if keep is not None:
+        keep(Audited(inputs, owner, controls))
+    return inputs.result()
 
 
 def infer_gap(

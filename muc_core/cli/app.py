@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from muc_core import __version__
-from muc_core.cli import demo, encoders, jobs
+from muc_core.cli import demo, encoders, jobs, keys
 from muc_core.cli.audit import audit
 from muc_core.cli.bench import bench_methods
 from muc_core.cli.evaluate import evaluate
@@ -17,6 +17,7 @@ from muc_core.cli.stress import stress
 from muc_core.cli.sweep import sweep
 from muc_core.cli.train import TrainCommand, train
 from muc_core.cli.unlearn import UnlearnCommand, unlearn
+from muc_core.cli.verify import verify
 
 app = typer.Typer(
     cls=Speaking,
@@ -29,6 +30,7 @@ app.add_typer(demo.app, name="demo")
 app.command(cls=TrainCommand)(train)
 app.command(cls=UnlearnCommand)(unlearn)
 app.command()(audit)
+app.command()(verify)
 app.command()(matrices)
 app.command()(stress)
 app.command()(sweep)
@@ -38,6 +40,7 @@ app.command()(serve_encoder)
 app.command()(presets)
 app.add_typer(encoders.app, name="encoders")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(keys.app, name="keys")
 
 
 def _version(asked: bool) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Group, RenderableType
 
+from muc_core.cli.keys import signing_key
 from muc_core.cli.matrices import Mode, named_data
 from muc_core.cli.output import JsonFlag, console, table
 from muc_core.cli.progress import Bar
@@ -105,6 +106,22 @@ def audit(
         Path | None, typer.Option(help="File to write for a build server, as JUnit XML.", show_default=False)
     ] = None,
     html: Annotated[Path | None, typer.Option(help="File to write for people.", show_default=False)] = None,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(
+            help="File to write signed evidence to, which `muc verify` checks; pictures stay out of it.",
+            metavar="FILE.muc.zip",
+            show_default=False,
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            help="Private key to sign it with; otherwise the one that `muc keys new` made.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Audit whether an encoder forgot pictures, against controls that it never saw.
@@ -118,16 +135,21 @@ def audit(
         raise MucError("--quick looks at no retained pictures; leave out --retain or --quick")
     if retain is not None and before is None:
         raise MucError("--retain asks what became of pictures since the encoder before; name it with --before")
-    files = [file for file in (out, junit, html) if file is not None]
+    if key is not None and evidence is None:
+        raise MucError("--key signs evidence; name its file with --evidence, or leave out --key")
+    files = [file for file in (out, junit, html, evidence) if file is not None]
     for file in files:
         if not file.resolve().parent.is_dir():
             raise MucError(f"there is no folder {file.resolve().parent}; make it first or write elsewhere")
+    signer = signing_key(key) if evidence is not None else None
 
     from muc_core.audit.audit import AuditSettings
-    from muc_core.auditing import audit_encoders
+    from muc_core.auditing import Audited, audit_encoders
     from muc_core.data.captions import with_captions
     from muc_core.data.controls import find_controls
     from muc_core.data.sets import is_named_set, resolve_items
+    from muc_core.evidence.manifest import EncoderIdentity, Role
+    from muc_core.evidence.pack import make_pack
     from muc_core.jobs.fair_controls import refuse_fitted_controls
     from muc_core.reports import to_html, to_junit
     from muc_core.workspace import Workspace
@@ -146,7 +168,8 @@ def audit(
         owner = with_captions(owner, captions)
         if not all(compared.texts):
             compared = with_captions(compared, captions)
-    kept = None if quick else _retained(retain, owner, dataset, split, seed)
+    others = None if quick else _retained(retain, owner, dataset, split, seed)
+    computed_from: list[Audited] = []
     with Bar(quiet=as_json) as progress:
         result = audit_encoders(
             workspace.load(after),
@@ -154,12 +177,13 @@ def audit(
             compared,
             before=workspace.load(before) if before else None,
             retrained=workspace.load(retrained) if retrained else None,
-            retained=kept,
+            retained=others,
             mode=mode.value,
             views=QUICK_VIEWS if quick else views,
             probes=not quick,
             settings=AuditSettings(permutations=QUICK_PERMUTATIONS if quick else permutations, seed=seed),
             warnings=chosen.warnings,
+            keep=computed_from.append,
             progress=progress,
         )
     title = f"Did {after} forget {forget}?"
@@ -170,6 +194,25 @@ def audit(
     ):
         if target is not None:
             write_file(target, content.encode())
+    if evidence is not None and signer is not None:
+        names: dict[Role, str | None] = {"before": before, "after": after, "retrained": retrained}
+        digests = {
+            role: EncoderIdentity(name=name, digest=workspace.encoder(name).manifest.content_digest)
+            for role, name in names.items()
+            if name is not None
+        }
+        (audited,) = computed_from
+        pack = make_pack(
+            audited.inputs,
+            result,
+            title=title,
+            report=to_html(result, title=title),
+            owner=audited.owner,
+            controls=audited.controls,
+            encoders=digests,
+            key=signer,
+        )
+        write_file(evidence, pack)
     if as_json:
         print(result.model_dump_json())
     else:

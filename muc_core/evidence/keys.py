@@ -1,0 +1,90 @@
+"""Ed25519 keys (RFC 8032) in PEM: the private one under a passphrase (PKCS #8), the public one to be handed around."""
+
+import hashlib
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from muc_core.errors import MucError
+
+__all__ = [
+    "Ed25519PrivateKey",
+    "Ed25519PublicKey",
+    "fingerprint",
+    "is_signed",
+    "new_key",
+    "read_private_key",
+    "read_public_key",
+    "write_private_key",
+    "write_public_key",
+]
+
+
+def new_key() -> Ed25519PrivateKey:
+    """A new private key from the operating system's randomness."""
+    return Ed25519PrivateKey.generate()
+
+
+def write_private_key(key: Ed25519PrivateKey, passphrase: str) -> bytes:
+    """The private key as PEM, encrypted. Raises `MucError` for an empty passphrase."""
+    if not passphrase:
+        raise MucError("the passphrase is empty; a signing key needs one, because whoever reads its file could sign")
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase.encode()))
+
+
+def write_public_key(key: Ed25519PublicKey) -> bytes:
+    """The public key as PEM."""
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def read_private_key(pem: bytes, passphrase: str, name: str) -> Ed25519PrivateKey:
+    """The private key of a PEM file.
+
+    Args:
+        name: of the file, for messages.
+
+    Raises:
+        MucError: the passphrase is wrong, or the file holds no Ed25519 key.
+    """
+    if b"PRIVATE KEY-----" not in pem:
+        raise MucError(f"{name} holds no private key; `muc keys new` makes one")
+    try:
+        key = load_pem_private_key(pem, passphrase.encode() if b"ENCRYPTED" in pem else None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise MucError(f"{name} cannot be opened: the passphrase is wrong, or the file is damaged") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise MucError(f"{name} holds a key of another kind; Ed25519 is accepted, as `muc keys new` makes it")
+    return key
+
+
+def read_public_key(pem: bytes, name: str) -> Ed25519PublicKey:
+    """The public key of a PEM file. Raises `MucError`, naming the file, when it holds no Ed25519 public key."""
+    try:
+        key = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise MucError(f"{name} holds no public key; give the file that `muc keys new` wrote beside the key") from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise MucError(f"{name} holds a key of another kind; Ed25519 is accepted, as `muc keys new` makes it")
+    return key
+
+
+def fingerprint(key: Ed25519PublicKey) -> str:
+    """SHA-256 of the raw public key, in hexadecimal: short enough to be read out and compared."""
+    return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()
+
+
+def is_signed(content: bytes, signature: bytes, key: Ed25519PublicKey) -> bool:
+    """Whether the signature is this key's over this content."""
+    try:
+        key.verify(signature, content)
+    except InvalidSignature:
+        return False
+    return True

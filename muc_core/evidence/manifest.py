@@ -1,0 +1,97 @@
+"""The manifest of an evidence pack: what was audited, with which settings, and the SHA-256 of every other file."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from muc_core.audit.audit import AuditSettings
+from muc_core.encoders.manifest import Moment, explain
+from muc_core.errors import MucError
+
+SCHEMA_VERSION = 1
+MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
+PUBLIC_KEY, RESULT, VECTORS, REPORT = "public-key.pem", "result.json", "vectors.safetensors", "report.html"
+DIGESTED = (PUBLIC_KEY, RESULT, VECTORS, REPORT)
+FILES = (MANIFEST, SIGNATURE, *DIGESTED)
+"""All files of a pack, in their order."""
+
+MOST_ITEMS = 20_000
+MOST_WORK = 10**9
+"""Items times permutations, at most: what a stranger's pack can ask for must end."""
+
+Role = Literal["before", "after", "retrained"]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Picture(_Part):
+    """A picture by its id and the salted digest of its pixels (`evidence.pictures`)."""
+
+    id: str
+    digest: Digest
+
+
+class EncoderIdentity(_Part):
+    """Which encoder was asked: its name where the audit was made, and the digest of its weights and preparation."""
+
+    name: str
+    digest: str
+
+
+class Manifest(_Part):
+    """What the signature stands for.
+
+    Attributes:
+        title: what was asked.
+        settings: of the tests, with their seed, which is that of the views, too.
+        versions: of the programs that computed.
+        salt: of the pictures' digests.
+        owner, controls: the pictures, in the order of the vectors.
+        merkle_root: over the digests of both.
+        warnings: what was known of the pictures before the statistics.
+        not_recomputed: parts of the result that need encoders or pictures, and so cannot be computed from the vectors.
+        files: SHA-256 of every file but the manifest and its signature.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    title: str
+    created: Moment
+    settings: AuditSettings
+    versions: dict[str, str]
+    encoders: dict[Role, EncoderIdentity]
+    salt: Digest
+    owner: tuple[Picture, ...]
+    controls: tuple[Picture, ...]
+    merkle_root: Digest
+    warnings: tuple[str, ...]
+    not_recomputed: tuple[str, ...] = ("checks", "collateral")
+    files: dict[str, Digest]
+
+    @model_validator(mode="after")
+    def _can_be_checked(self) -> "Manifest":
+        check_size(len(self.owner) + len(self.controls), self.settings)
+        if "after" not in self.encoders:
+            raise ValueError("the encoder after is not named")
+        if set(self.files) != set(DIGESTED):
+            raise ValueError(f"files must be {', '.join(DIGESTED)}")
+        return self
+
+
+def check_size(items: int, settings: AuditSettings) -> None:
+    """Raises `MucError` for more than an evidence pack can hold."""
+    if items > MOST_ITEMS or items * settings.permutations > MOST_WORK:
+        raise MucError(
+            f"{items:,} pictures and controls with {settings.permutations:,} permutations are more than an evidence "
+            f"pack holds; up to {MOST_ITEMS:,}, and {MOST_WORK:,} times permutations, are accepted: take fewer controls"
+        )
+
+
+def read_manifest(content: bytes) -> Manifest:
+    """The manifest of its JSON. Raises `MucError` naming the first faults."""
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        raise MucError(f"{MANIFEST} is not the manifest of an evidence pack: {explain(error)[:500]}") from error

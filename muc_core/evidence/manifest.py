@@ -8,7 +8,6 @@ from muc_core.audit.audit import AuditSettings
 from muc_core.encoders.manifest import Moment, explain
 from muc_core.errors import MucError
 
-SCHEMA_VERSION = 1
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 PUBLIC_KEY, RESULT, VECTORS, REPORT = "public-key.pem", "result.json", "vectors.safetensors", "report.html"
 DIGESTED = (PUBLIC_KEY, RESULT, VECTORS, REPORT)
@@ -56,7 +55,7 @@ class Manifest(_Part):
         files: SHA-256 of every file but the manifest and its signature.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     title: str
     created: Moment
     settings: AuditSettings

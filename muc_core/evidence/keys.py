@@ -68,6 +68,8 @@ def read_private_key(pem: bytes, passphrase: str, name: str) -> Ed25519PrivateKe
 def read_public_key(pem: bytes, name: str) -> Ed25519PublicKey:
     """The public key of a PEM file. Raises `MucError`, naming the file, when it holds no Ed25519 public key."""
     try:
+        if not pem.startswith(b"-----BEGIN PUBLIC KEY-----"):
+            raise ValueError("a key somewhere within another file, such as a pack, is not what was meant")
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise MucError(f"{name} holds no public key; give the file that `muc keys new` wrote beside the key") from error

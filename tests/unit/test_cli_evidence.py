@@ -113,12 +113,12 @@ def test_evidence_of_an_audit_of_the_demo_holds(home: Path) -> None:
     call("keys", "new")
     result = CliRunner().invoke(
         app,
-        ["audit", "--before", "demo-clip", "--after", "demo-clip-gradient-ascent", "--forget", f"ids:{ids}"]
-        + ["--match", "20", "--quick", "--json", "--evidence", str(file)],
+        f"audit --before demo-clip --after demo-clip-gradient-ascent --forget ids:{ids} --match 20 --quick --json "
+        f"--evidence {file}",
     )
     assert result.exit_code in (0, 10, 11, 12), result.output
     folder.mkdir()
-    for place, pixels in enumerate(load_demo().subset(chosen).images(64)):
+    for place, pixels in enumerate(load_demo().subset(chosen).images(256)):
         Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(folder / f"{place}.png")
     public = home / "home" / "signing-key.pub.pem"
     told = json.loads(call("verify", file, "--public-key", public, "--with-pictures", folder, "--json"))

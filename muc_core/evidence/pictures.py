@@ -1,9 +1,9 @@
 """Pictures as salted digests: they stay with their owner, who can show later which ones were meant.
 
 Digested are the decoded pixels of the centre square, taken at 256 x 256 places without any mixing of neighbours, so
-that a picture gives the same digest wherever it is decoded, in whatever lossless file it is kept. Without the salt of
-its pack a digest says nothing, and digests of two packs cannot be matched with each other. Drawings that have no size of their own, as the demo's, are drawn at
-this one.
+that a picture gives the same digest wherever it is decoded, in whatever lossless file it is kept. Drawings that have no
+size of their own, as the demo's, are drawn at this one. Without the salt of its pack a digest says nothing, and digests
+of two packs cannot be matched with each other.
 """
 
 import hashlib

@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 PASSPHRASE = "MUC_KEY_PASSPHRASE"
 """Environment variable with the passphrase, for programs; people are asked."""
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(invoke_without_command=True)
 
 
 @app.callback()
-def main() -> None:
-    """Make and show the key that evidence is signed with (Ed25519).
+def main(ctx: typer.Context, as_json: JsonFlag = False) -> None:
+    """Make or show the key that evidence is signed with (Ed25519); without a command, show it.
 
     The passphrase is asked for, or taken from the environment variable MUC_KEY_PASSPHRASE.
     """
+    if ctx.invoked_subcommand is None:
+        show(as_json=as_json)
 
 
 @app.command()

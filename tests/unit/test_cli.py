@@ -51,6 +51,10 @@ COMMANDS = [
     ("jobs", "show"),
     ("jobs", "follow"),
     ("jobs", "cancel"),
+    ("keys",),
+    ("keys", "new"),
+    ("keys", "show"),
+    ("verify",),
 ]
 
 

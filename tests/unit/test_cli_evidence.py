@@ -41,6 +41,7 @@ def test_a_key_is_readable_by_its_owner_alone_and_never_overwritten(home: Path) 
     assert "signing-key.pub.pem is there already" in call("keys", "new", code=2)
     assert ((home / "elsewhere.pem").read_bytes(), public.read_bytes()) == before
     assert told["fingerprint"] in call("keys", "show")
+    assert told["fingerprint"] in call("keys")
     other = json.loads(call("keys", "new", "--out", home / "ci.pem", "--json"))
     assert other["fingerprint"] != told["fingerprint"]
     assert "there is no folder" in call("keys", "new", "--out", home / "nowhere" / "key.pem", code=2)

@@ -100,3 +100,14 @@ def test_verdicts_are_given_to_pictures_that_deserve_them(server: Server, watche
     page.get_by_role("option", name=TOO_FAR).click()
     expect_verdict(page, "Over-forgotten", "Pushed too far")
     picture("over-forgotten")
+
+    # Retrain never saw them; fewer pictures would not suffice to say so.
+    page.get_by_role("button", name="Start anew").click()
+    settle(page)
+    after.click()
+    after.fill("demo-clip-retrain")
+    page.get_by_role("option", name="demo-clip-retrain").click()
+    upload(page, [zipped(split.forget)])
+    expect_verdict(page, "Forgotten", "Forgotten, as far as can be seen")
+    expect(page.get_by_role("button", name="Go to the stress test")).to_be_visible()
+    picture("forgotten")

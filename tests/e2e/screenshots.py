@@ -13,6 +13,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from muc_core.jobs.tasks.compare import CompareSettings, candidates
+from muc_core.jobs.tasks.compare import compare as compare_encoders
 from muc_core.jobs.tasks.strength_sweep import StrengthSweepSettings, sweep
 from muc_core.workspace import Workspace
 from tests.e2e.browser import (
@@ -86,6 +88,19 @@ def tune(page: Page, server: Server) -> None:
     page.locator(".js-plotly-plot").nth(3).wait_for()
 
 
+def start(page: Page, server: Server) -> None:
+    page.get_by_text("Were my pictures forgotten?").wait_for()
+
+
+def compare(page: Page, server: Server) -> None:
+    """Every encoder of the CLIP, measured; the second theme finds them so."""
+    workspace = Workspace(server.home)
+    names = candidates(workspace, "demo-clip", "demo-clip-ac")
+    compare_encoders(workspace, CompareSettings(original="demo-clip", encoders=names))
+    page.reload()
+    page.locator(".js-plotly-plot").nth(1).wait_for()
+
+
 def encoders(page: Page, server: Server) -> None:
     """With a check; the second theme finds it done."""
     check = page.get_by_role("button", name="Check it", exact=True)
@@ -95,6 +110,7 @@ def encoders(page: Page, server: Server) -> None:
 
 
 PAGES: dict[str, tuple[str, Callable[[Page, Server], None]]] = {
+    "start": ("Start", start),
     "overview": ("Overview", overview),
     "present": ("Present", present),
     "check-my-pictures": ("Check my pictures", check_my_pictures),
@@ -103,6 +119,7 @@ PAGES: dict[str, tuple[str, Callable[[Page, Server], None]]] = {
     "matrices": ("Matrices", matrices),
     "embedding-map": ("Embedding map", embedding_map),
     "tune": ("Tune", tune),
+    "compare": ("Compare", compare),
     "encoders": ("Encoders", encoders),
 }
 

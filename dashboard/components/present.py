@@ -30,6 +30,7 @@ from muc_core.reports.story import (
     slide_html,
     to_html,
 )
+from muc_core.reports.story_pdf import to_pdf
 
 STEP, LANGUAGE, NOTES = "step", "language", "notes"
 WHOSE, PICTURE, MOMENT, VERDICT = "whose", "picture", "moment", "result"
@@ -310,6 +311,16 @@ def saving(place: DeltaGenerator, whole: Callable[[], Story], words: Texts) -> N
             icon=":material/html:",
             on_click="ignore",
             help=words.say("page.save_html_help"),
+        )
+        st.download_button(
+            words.say("page.save_pdf"),
+            lambda: to_pdf(whole()),
+            f"{words.say('page.file')}.pdf",
+            "application/pdf",
+            key="save pdf",
+            icon=":material/picture_as_pdf:",
+            on_click="ignore",
+            help=words.say("page.save_pdf_help"),
         )
 
 

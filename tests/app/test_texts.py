@@ -84,4 +84,4 @@ def test_an_unknown_language_and_a_missing_text_are_refused() -> None:
 
 def test_the_files_are_part_of_the_package() -> None:
     project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
-    assert '"*.toml"' in project
+    assert '"*.toml", "*.typ"' in project

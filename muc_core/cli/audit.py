@@ -148,7 +148,7 @@ def audit(
     from muc_core.data.captions import with_captions
     from muc_core.data.controls import find_controls
     from muc_core.data.sets import is_named_set, resolve_items
-    from muc_core.evidence.manifest import EncoderIdentity, Role
+    from muc_core.evidence.manifest import EncoderIdentity, Role, check_size
     from muc_core.evidence.pack import make_pack
     from muc_core.jobs.fair_controls import refuse_fitted_controls
     from muc_core.reports import to_html, to_junit
@@ -168,6 +168,9 @@ def audit(
         owner = with_captions(owner, captions)
         if not all(compared.texts):
             compared = with_captions(compared, captions)
+    settings = AuditSettings(permutations=QUICK_PERMUTATIONS if quick else permutations, seed=seed)
+    if evidence is not None:
+        check_size(len(owner), len(compared), settings)
     others = None if quick else _retained(retain, owner, dataset, split, seed)
     computed_from: list[Audited] = []
     with Bar(quiet=as_json) as progress:
@@ -181,7 +184,7 @@ def audit(
             mode=mode.value,
             views=QUICK_VIEWS if quick else views,
             probes=not quick,
-            settings=AuditSettings(permutations=QUICK_PERMUTATIONS if quick else permutations, seed=seed),
+            settings=settings,
             warnings=chosen.warnings,
             keep=computed_from.append,
             progress=progress,

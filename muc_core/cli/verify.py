@@ -90,19 +90,19 @@ def _for_programs(found: "Verification", meant: "PicturesMeant | None") -> dict[
 
 def _for_people(found: "Verification", meant: "PicturesMeant | None") -> RenderableType:
     if not found.verified or found.manifest is None or found.result is None:
-        return Group("[bold]Not verified.[/bold]", *(f"- {escape(problem)}" for problem in found.problems))
+        return Group("[bold]Not verified.[/bold]", *(f"- {_safe(problem)}" for problem in found.problems))
     manifest, result = found.manifest, found.result
     lines = [
         "[bold]Verified:[/bold] signature and every file hold, and the statistics computed again from the vectors are "
         "the stored ones.",
         "",
-        f"asked    {escape(manifest.title)}",
-        f"verdict  {result.verdict}: {escape(result.rule)}",
-        f"made     {manifest.created}, {len(manifest.owner):,} pictures, {len(manifest.controls):,} controls",
-        *(f"{role:8} {escape(who.name)}, digest {escape(who.digest)}" for role, who in manifest.encoders.items()),
-        f"signer   {found.signer}",
+        f"asked      {_safe(manifest.title)}",
+        f"verdict    {result.verdict}: {_safe(result.rule)}",
+        f"made       {manifest.created}, {len(manifest.owner):,} pictures, {len(manifest.controls):,} controls",
+        *(f"{role:9}  {_safe(who.name)}, digest {_safe(who.digest)}" for role, who in manifest.encoders.items()),
+        f"signer     {found.signer}",
         "",
-        *(f"- {escape(note)}" for note in found.notes),
+        *(f"- {_safe(note)}" for note in found.notes),
     ]
     if meant is not None:
         owners = sum(group == "owner" for _, _, group in meant.found)
@@ -120,4 +120,9 @@ def _some(what: str, names: tuple[str, ...]) -> list[str]:
     if not names:
         return []
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return [f"- {what}: {escape(', '.join(names[:_SHOWN]))}{more}"]
+    return [f"- {what}: {_safe(', '.join(names[:_SHOWN]))}{more}"]
+
+
+def _safe(text: str) -> str:
+    """Text of a stranger for the terminal: without markup, and without signs that would move its cursor."""
+    return escape("".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text))

@@ -15,6 +15,9 @@ FILES = (MANIFEST, SIGNATURE, *DIGESTED)
 """All files of a pack, in their order."""
 
 MOST_ITEMS = 20_000
+MOST_PAIRS = 25 * 10**6
+"""Pictures times controls, at most: each is compared with each."""
+
 MOST_WORK = 10**9
 """Items times permutations, at most: what a stranger's pack can ask for must end."""
 
@@ -71,7 +74,7 @@ class Manifest(_Part):
 
     @model_validator(mode="after")
     def _can_be_checked(self) -> "Manifest":
-        check_size(len(self.owner) + len(self.controls), self.settings)
+        check_size(len(self.owner), len(self.controls), self.settings)
         if "after" not in self.encoders:
             raise ValueError("the encoder after is not named")
         if set(self.files) != set(DIGESTED):
@@ -79,12 +82,18 @@ class Manifest(_Part):
         return self
 
 
-def check_size(items: int, settings: AuditSettings) -> None:
+def check_size(pictures: int, controls: int, settings: AuditSettings) -> None:
     """Raises `MucError` for more than an evidence pack can hold."""
-    if items > MOST_ITEMS or items * settings.permutations > MOST_WORK:
+    items = pictures + controls
+    if items > MOST_ITEMS or pictures * controls > MOST_PAIRS:
         raise MucError(
-            f"{items:,} pictures and controls with {settings.permutations:,} permutations are more than an evidence "
-            f"pack holds; up to {MOST_ITEMS:,}, and {MOST_WORK:,} times permutations, are accepted: take fewer controls"
+            f"{pictures:,} pictures and {controls:,} controls are more than an evidence pack holds; up to "
+            f"{MOST_ITEMS:,}, and {MOST_PAIRS:,} pairs of both, are accepted: take fewer controls"
+        )
+    if items * settings.permutations > MOST_WORK:
+        raise MucError(
+            f"{settings.permutations:,} permutations of {items:,} pictures and controls are more than an evidence pack "
+            f"holds; up to {MOST_WORK // items:,} are accepted"
         )
 
 

@@ -56,7 +56,7 @@ def make_pack(
         MucError: more than a pack holds.
         BadImage: a picture's file that is gone since.
     """
-    check_size(len(inputs.owner_ids) + len(inputs.control_ids), inputs.settings)
+    check_size(len(inputs.owner_ids), len(inputs.control_ids), inputs.settings)
     salt = secrets.token_bytes(32) if salt is None else salt
     first, second = picture_digests(owner, salt), picture_digests(controls, salt)
     files = {

@@ -11,7 +11,9 @@ from typer.testing import CliRunner
 from muc_core.cli import app
 from muc_core.cli.keys import PASSPHRASE
 from muc_core.data.demo import demo_split, load_demo
-from tests.unit.evidence.pack import OWNER, pack, pictures
+from muc_core.evidence.container import read_container
+from muc_core.reports import to_html
+from tests.unit.evidence.pack import OWNER, inputs, pack, pictures, signed_anew
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +89,16 @@ def test_verify_names_what_was_changed_and_ends_in_its_exit_code(home: Path) -> 
     assert "cannot be read" in call("verify", home / "nothing.zip", code=2)
     assert "cannot be read" in call("verify", home, code=2)
     assert "holds no public key" in call("verify", file, "--public-key", file, code=2)
+
+
+def test_a_stranger_s_title_cannot_write_over_the_terminal(home: Path) -> None:
+    content = dict(read_container(pack()).files)
+    title = "[bold]Did it?[/bold]\x1b[2JVerified"
+    content["report.html"] = to_html(inputs().result(), title=title).encode()
+    (home / "e.muc.zip").write_bytes(signed_anew(content, {"title": title}))
+    told = call("verify", home / "e.muc.zip")
+    assert "\x1b" not in told
+    assert "[bold]Did it?[/bold]\N{REPLACEMENT CHARACTER}[2JVerified" in told
 
 
 def test_verify_says_which_pictures_were_meant(home: Path) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import load, save
 
+from muc_core.audit.audit import AuditSettings
 from muc_core.audit.result import AuditResult, Mode
 from muc_core.data.ingest import ingest_folder, usable_dataset
 from muc_core.errors import MucError
@@ -257,8 +258,12 @@ def test_what_is_too_large_is_neither_written_nor_read(monkeypatch: pytest.Monke
     assert "more than" in problem(pack())
     with pytest.raises(MucError, match="take fewer controls"):
         container.write_container(dict.fromkeys(FILES, bytes(500)))
-    with pytest.raises(MucError, match="20,000"):
-        check_size(20_001, inputs().settings)
+    for pictures_and_controls, sentence in (((1, 20_000), "more than"), ((6_000, 5_000), "25,000,000 pairs")):
+        with pytest.raises(MucError, match=sentence):
+            check_size(*pictures_and_controls, AuditSettings())
+    with pytest.raises(MucError, match="up to 99,009 are accepted"):
+        check_size(100, 10_000, AuditSettings(permutations=1_000_000))
+    check_size(1_000, 10_000, AuditSettings())
 
 
 def test_pictures_are_found_again_by_their_pixels_alone(tmp_path: Path) -> None:

@@ -1,18 +1,27 @@
-"""A page's rerun after a click, demo size, with the caches warm as they are after the first look."""
+"""The pages at demo size: reruns with warm caches, the dial, selections on a map, and memory over many visits."""
 
 from itertools import cycle
 from pathlib import Path
 
+import numpy as np
+import psutil
 from streamlit.testing.v1 import AppTest
 
 from benchmarks.measure import Row, typical_seconds
+from dashboard.charts.map_colours import by_set
+from dashboard.charts.map_moves import one_side
+from dashboard.charts.maps import MapData
 from muc_core.jobs.tasks.strength_sweep import StrengthSweepSettings, sweep
+from muc_core.projection import JointProjection
 from muc_core.workspace import Workspace
 
 PAGES = Path(__file__).parents[1] / "dashboard" / "app_pages"
 FORMER = ("unlearn",)
 """Pages that only lead to another one."""
 BUDGET_S = 0.3
+MAP_SIZES = (5_000, 50_000)
+FEW_VISITS, MANY_VISITS = 5, 50
+MEMORY_GROWTH = 1.1
 BEFORE, AFTER = "demo-moco", "demo-moco-ac"
 
 
@@ -34,7 +43,7 @@ def rows(*, quick: bool) -> list[Row]:
                 rerun <= BUDGET_S,
             )
         )
-    return [*found, dial_row(quick=quick)]
+    return [*found, dial_row(quick=quick), *(selection_row(count, quick=quick) for count in MAP_SIZES), memory_row()]
 
 
 def dial_row(*, quick: bool) -> Row:
@@ -57,4 +66,42 @@ def dial_row(*, quick: bool) -> Row:
         "",
         f"<= {1000 * BUDGET_S:.0f} ms",
         seconds <= BUDGET_S,
+    )
+
+
+def selection_row(count: int, *, quick: bool) -> Row:
+    """A loop on one map: the figure of the other one with a tenth of the points chosen, as JSON for the browser."""
+    rng = np.random.default_rng(0)
+    groups = tuple(rng.choice(["forget", "retain", "held-out"], count).tolist())
+    before = rng.normal(size=(count, 2))
+    projection = JointProjection(before, before + 0.1 * rng.normal(size=(count, 2)), "pca", 0, {})
+    data = MapData(projection, groups, tuple(map(str, range(count))), ())
+    chosen = rng.choice(count, count // 10, replace=False).tolist()
+    colouring = by_set(groups)
+    seconds = typical_seconds(
+        lambda: one_side(data, colouring, "after", dark=False, chosen=chosen).to_json(), repeats=3 if quick else 9
+    )
+    return Row(f"selection on a map of {count:,} points", f"{1000 * seconds:.0f} ms", "", "", "", None)
+
+
+def memory_row() -> Row:
+    """What the server's process holds after many visits to pages in turn, against after a few to each."""
+    pages = [path for path in sorted(PAGES.glob("[a-z]*.py")) if path.stem not in FORMER]
+
+    def visit(count: int) -> int:
+        for number in range(count):
+            AppTest.from_file(str(pages[number % len(pages)]), default_timeout=120).run()
+        return int(psutil.Process().memory_info().rss)
+
+    visit(len(pages))  # what is loaded once
+    few = visit(FEW_VISITS)
+    many = visit(MANY_VISITS - FEW_VISITS)
+    ratio = many / few
+    return Row(
+        f"memory after {MANY_VISITS} page visits",
+        f"{many / 2**20:,.0f} MB",
+        f"after {FEW_VISITS}: {few / 2**20:,.0f} MB",
+        f"{ratio:.2f}",
+        f"<= {MEMORY_GROWTH:.2f}",
+        ratio <= MEMORY_GROWTH,
     )

@@ -133,7 +133,10 @@ def audit(
     verdict, rule = set_verdict(findings, items, could_see, checks, delta=delta, alpha=settings.alpha)
     notes = [*warnings, *_overlap(after, owner_ids, control_ids)]
     if earlier is None:
-        notes.append("Without the encoder before, it is not known whether there was anything to forget.")
+        notes.append(
+            "Without the encoder before, it is not known whether there was anything to forget, and an encoder that "
+            "only answers otherwise for pictures like these cannot be told from one that forgot them."
+        )
     return AuditResult(
         verdict=verdict,
         rule=rule,

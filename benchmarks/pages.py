@@ -15,7 +15,8 @@ from muc_core.jobs.tasks.strength_sweep import StrengthSweepSettings, sweep
 from muc_core.projection import JointProjection
 from muc_core.workspace import Workspace
 
-PAGES = Path(__file__).parents[1] / "dashboard" / "app_pages"
+DASHBOARD = Path(__file__).parents[1] / "dashboard"
+PAGES = DASHBOARD / "app_pages"
 FORMER = ("unlearn",)
 """Pages that only lead to another one."""
 BUDGET_S = 0.3
@@ -30,7 +31,7 @@ def rows(*, quick: bool) -> list[Row]:
     for path in sorted(PAGES.glob("[a-z]*.py")):
         if path.stem in FORMER:
             continue
-        page = AppTest.from_file(str(path), default_timeout=120).run()
+        page = visit(path)
         page.run()
         rerun = typical_seconds(page.run, repeats=3 if quick else 9)
         found.append(
@@ -44,6 +45,16 @@ def rows(*, quick: bool) -> list[Row]:
             )
         )
     return [*found, dial_row(quick=quick), *(selection_row(count, quick=quick) for count in MAP_SIZES), memory_row()]
+
+
+def visit(path: Path) -> AppTest:
+    """A page as the router shows it. Raises `RuntimeError` when it failed: a fault is quick, and no measurement."""
+    app = AppTest.from_file(str(DASHBOARD / "streamlit_app.py"), default_timeout=120).run()
+    app.switch_page(f"app_pages/{path.name}").run()
+    said = [element.value for element in (*app.exception, *app.error)]
+    if said:
+        raise RuntimeError(f"the page {path.stem} failed: {said}")
+    return app
 
 
 def dial_row(*, quick: bool) -> Row:
@@ -88,14 +99,14 @@ def memory_row() -> Row:
     """What the server's process holds after many visits to pages in turn, against after a few to each."""
     pages = [path for path in sorted(PAGES.glob("[a-z]*.py")) if path.stem not in FORMER]
 
-    def visit(count: int) -> int:
+    def held_after(count: int) -> int:
         for number in range(count):
-            AppTest.from_file(str(pages[number % len(pages)]), default_timeout=120).run()
+            visit(pages[number % len(pages)])
         return int(psutil.Process().memory_info().rss)
 
-    visit(len(pages))  # what is loaded once
-    few = visit(FEW_VISITS)
-    many = visit(MANY_VISITS - FEW_VISITS)
+    held_after(len(pages))  # what is loaded once
+    few = held_after(FEW_VISITS)
+    many = held_after(MANY_VISITS - FEW_VISITS)
     ratio = many / few
     return Row(
         f"memory after {MANY_VISITS} page visits",

@@ -13,6 +13,7 @@ starting from the principal axes, which keeps the large-scale picture steady.
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -53,7 +54,7 @@ class JointProjection:
     settings: dict[str, str | int | float]
     notes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def displacement(self) -> npt.NDArray[np.float64]:
         """How far each item moved `[n]`, as a share of the plot's diagonal, in [0, 1]."""
         points = np.concatenate([self.before, self.after])

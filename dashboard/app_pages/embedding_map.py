@@ -81,7 +81,7 @@ def follow_job(job_id: str) -> None:
         job = JobTable(workspace()).job(job_id)
         if not job.active:
             st.rerun()
-        st.progress(min(job.step / job.total, 1.0) if job.total else 0.0, text=f"Computing the UMAP. {say(job)}")
+        st.progress(job.share, text=f"Computing the UMAP. {say(job)}")
         st.button("Cancel", icon=":material/stop_circle:", on_click=stop, args=(job_id,), disabled=job.cancel_requested)
 
 

@@ -120,7 +120,7 @@ def _follow(job_id: str, name: str) -> None:
         job = JobTable(workspace()).job(job_id)
         if not job.active:
             st.rerun()
-        st.progress(min(job.step / job.total, 1.0) if job.total else 0.0, text=plain(f"Checking {name}. {say(job)}"))
+        st.progress(job.share, text=plain(f"Checking {name}. {say(job)}"))
         st.button(
             "Cancel",
             key=f"cancel check {job_id}",

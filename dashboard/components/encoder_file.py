@@ -201,7 +201,7 @@ def _follow(job_id: str) -> None:
                 name = str(job.result["encoder"])
                 saved(name, f"{name} was added. Check it before you rely on it.")
             st.rerun()
-        st.progress(min(job.step / job.total, 1.0) if job.total else 0.0, text=plain(say(job)))
+        st.progress(job.share, text=plain(say(job)))
         st.button(
             "Cancel",
             key=f"cancel import {job_id}",

@@ -4,14 +4,13 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from dashboard.components.job_view import say
+from dashboard.components.job_view import REFRESH_S, say
 from dashboard.components.page import errors_as_sentences, main_button
 from dashboard.components.uploads import plain
 from dashboard.services import workspace
 from muc_core.errors import MucError
 from muc_core.jobs import Job, JobTable, cancel
 
-REFRESH_S = 1.0
 FAULT = "start fault"
 
 
@@ -61,8 +60,7 @@ def _follow(job_id: str, what: str, so_far: Callable[[], object], shown: object)
         job = JobTable(workspace()).job(job_id)
         if not job.active or so_far() != shown:
             st.rerun()
-        share = min(job.step / job.total, 1.0) if job.total else 0.0
-        st.progress(share, text=plain(f"{what}. {say(job)}"))
+        st.progress(job.share, text=plain(f"{what}. {say(job)}"))
         st.button(
             "Cancel",
             key=f"cancel {job.id}",

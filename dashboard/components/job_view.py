@@ -79,8 +79,7 @@ def job_card(job: Job) -> None:
             st.badge(job.state, icon=badge.icon, color=badge.colour)
             st.markdown(f"**{plain(describe(job))}**")
         if job.state == "running":
-            share = min(job.step / job.total, 1.0) if job.total else 0.0
-            st.progress(share, text=plain(say(job)))
+            st.progress(job.share, text=plain(say(job)))
         else:
             st.markdown(plain(say(job)))
         with st.container(horizontal=True, vertical_alignment="center"):

@@ -128,6 +128,5 @@ def running_jobs() -> None:
     if not jobs:
         st.caption("Nothing is running.")
     for job in jobs:
-        share = min(job.step / job.total, 1.0) if job.total else 0.0
-        st.progress(share, text=plain(f"{describe(job)}. {say(job)}"))
+        st.progress(job.share, text=plain(f"{describe(job)}. {say(job)}"))
     st.page_link("app_pages/jobs.py", label="All jobs", icon=":material/list_alt:")

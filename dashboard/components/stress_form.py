@@ -4,8 +4,7 @@ import streamlit as st
 
 from dashboard.components.choices import Pair
 from dashboard.components.uploads import plain
-from dashboard.services import encoder_records, pair_data, sets_of, workspace
-from muc_core.data.sets import resolve_ids
+from dashboard.services import encoder_records, forget_sets, named_forget_set, pair_data, workspace
 from muc_core.encoders.family import FAMILIES
 from muc_core.errors import MucError
 from muc_core.jobs.stress_plan import ResidualStressSettings, why_untrainable
@@ -92,12 +91,10 @@ def stress_form(pair: Pair) -> ResidualStressSettings:
 
 def _choose_forget(pair: Pair) -> str:
     data = pair_data(pair.before, pair.after)
-    counts = {info.spec: info.count for info in sets_of(data) if info.spec.startswith(("owner:", "category:"))}
-    wish = set(data.split.forget)
-    alike = [spec for spec, count in counts.items() if count == len(wish)]
-    first = next((spec for spec in alike if set(resolve_ids(spec, data.dataset, data.split)) == wish), None)
-    specs = list(counts) if first or not wish else ["forget", *counts]
-    counts["forget"] = len(wish)
+    counts = forget_sets(data)
+    first = named_forget_set(counts, data)
+    specs = list(counts) if first or not data.split.forget else ["forget", *counts]
+    counts["forget"] = len(data.split.forget)
     typed = st.session_state.get("stress forget")
     chosen = st.selectbox(
         "To be forgotten",

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard.components.choices import Pair
-from dashboard.components.job_view import describe, duration, time_left
+from dashboard.components.job_view import REFRESH_S, describe, duration, time_left
 from dashboard.components.page import errors_as_sentences, main_button
 from dashboard.components.stress_form import stress_form
 from dashboard.components.stress_result import show_stress
@@ -22,7 +22,6 @@ from muc_core.evaluation.stress import ResidualStress
 from muc_core.jobs import Job, JobTable, cancel
 from muc_core.jobs.stress_plan import ResidualStressSettings
 
-REFRESH_S = 1.0
 FAULT = "stress fault"
 
 
@@ -116,8 +115,7 @@ def _follow(job_id: str) -> None:
             st.rerun()
         with st.container(border=True, key=f"stress-{job.id}"):
             st.markdown(f"**{plain(describe(job))}**")
-            share = min(job.step / job.total, 1.0) if job.total else 0.0
-            st.progress(share, text=plain(_says(job, share)))
+            st.progress(job.share, text=plain(_says(job)))
             st.button(
                 "Cancel",
                 key=f"cancel stress {job.id}",
@@ -128,13 +126,13 @@ def _follow(job_id: str) -> None:
             )
 
 
-def _says(job: Job, share: float) -> str:
+def _says(job: Job) -> str:
     if job.cancel_requested:
         return "Is being cancelled."
     if job.state == "queued":
         return f"{(job.message or 'waiting for its turn').capitalize()}; one job runs at a time, the oldest first."
     doing = job.message or "loading encoders and pictures"
-    return f"{doing[:1].upper()}{doing[1:]} · {share:.0%}{time_left(job)}".replace("%", " %")
+    return f"{doing[:1].upper()}{doing[1:]} · {job.share:.0%}{time_left(job)}".replace("%", " %")
 
 
 def _stop(job_id: str) -> None:

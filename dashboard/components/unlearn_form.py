@@ -10,7 +10,7 @@ from dashboard.components.page import main_button
 from dashboard.components.run_estimate import run_estimate
 from dashboard.components.settings_form import find_faults, label, settings_fields
 from dashboard.components.uploads import plain
-from dashboard.services import PairData, encoder_records, pair_data, sets_of, workspace
+from dashboard.services import PairData, encoder_records, forget_sets, named_forget_set, pair_data, workspace
 from muc_core.data.sets import resolve_ids
 from muc_core.data.splits import NO_CALIBRATION, DataSplit
 from muc_core.encoders.family import FAMILIES
@@ -131,11 +131,9 @@ def _choose_original() -> str:
 
 def _choose_forget(data: PairData) -> tuple[str, DataSplit | None]:
     """The forget set by name and the split with it; None, and the reason on screen, when it cannot be forgotten."""
-    counts = {info.spec: info.count for info in sets_of(data) if info.spec.startswith(("owner:", "category:"))}
+    counts = forget_sets(data)
     specs = [spec for spec, count in counts.items() if count < len(data.split.train)]
-    wish = set(data.split.forget)
-    alike = [spec for spec in specs if counts[spec] == len(wish)]
-    first = next((spec for spec in alike if set(resolve_ids(spec, data.dataset, data.split)) == wish), None)
+    first = named_forget_set({spec: counts[spec] for spec in specs}, data)
     typed = st.session_state.get("unlearn forget")
     spec = st.selectbox(
         "Forget set",

@@ -7,8 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.components.choices import Pair
-from dashboard.components.job_view import say
-from dashboard.components.page import errors_as_sentences, main_button
+from dashboard.components.job_follow import follow_job, start_button
 from dashboard.components.stress_hint import offer_stress
 from dashboard.components.uploads import MyPictures, plain
 from dashboard.components.verdict import sureness_panel, verdict_card
@@ -26,18 +25,13 @@ from dashboard.services import (
     plan_audit,
     saved_audits,
     start_audit,
-    workspace,
 )
 from dashboard.services.stress import what_came_back
 from muc_core.audit.result import AuditResult
 from muc_core.encoders.manifest import AuditManifest
 from muc_core.errors import MucError
-from muc_core.jobs import Job, JobTable, cancel
 from muc_core.jobs.tasks.audit import read_audit
 from muc_core.reports import to_html
-
-REFRESH_S = 1.0
-FAULT = "audit fault"
 
 
 class _Bar:
@@ -157,7 +151,7 @@ def _offer_job(plan: AuditPlan, pictures: MyPictures, controls: Controls, data: 
     """What a long audit costs and keeps, and the button that starts it; its progress once it was pressed."""
     job = next((job for job in audit_jobs() if job.settings.get("key") == plan.key), None)
     if job is not None and job.active:
-        st.fragment(_follow, run_every=REFRESH_S)(job.id)
+        follow_job(job, "Auditing")
         return
     if job is not None and job.state in ("failed", "lost"):
         st.error(f"The audit did not end: {plain(job.error or 'no reason is known')}", icon=":material/error:")
@@ -170,53 +164,18 @@ def _offer_job(plan: AuditPlan, pictures: MyPictures, controls: Controls, data: 
                 ":material/lock: For this, your pictures are written to the disk of the machine that runs this page "
                 "until the audit ends. Small copies stay with the result, so that it can be shown."
             )
-        st.button(
+        start_button(
             "Start the audit",
-            type=main_button(),
-            icon=":material/play_arrow:",
-            on_click=_start,
-            args=(plan, pictures, controls, data),
+            lambda: start_audit(plan, pictures.files, controls.files, data.spec),
+            key="start audit",
         )
-        if fault := st.session_state.pop(FAULT, None):
-            st.error(plain(fault), icon=":material/error:")
-
-
-def _start(plan: AuditPlan, pictures: MyPictures, controls: Controls, data: PairData) -> None:
-    try:
-        start_audit(plan, pictures.files, controls.files, data.spec)
-    except MucError as fault:
-        st.session_state[FAULT] = f"Not started: {fault}"
-
-
-def _follow(job_id: str) -> None:
-    with errors_as_sentences():
-        job = JobTable(workspace()).job(job_id)
-        if not job.active:
-            st.rerun()
-        _show_progress(job)
-
-
-def _show_progress(job: Job) -> None:
-    st.progress(min(job.step / job.total, 1.0) if job.total else 0.0, text=plain(f"Auditing. {say(job)}"))
-    st.button(
-        "Cancel",
-        key=f"cancel audit {job.id}",
-        icon=":material/stop_circle:",
-        on_click=_stop,
-        args=(job.id,),
-        disabled=job.cancel_requested,
-    )
-
-
-def _stop(job_id: str) -> None:
-    cancel(workspace(), job_id)
 
 
 def earlier_audits() -> None:
     """Audits that run in the background, and those that were kept: also what a closed tab asked for."""
     for job in audit_jobs():
         if job.active:
-            st.fragment(_follow, run_every=REFRESH_S)(job.id)
+            follow_job(job, "Auditing")
     records = {record.manifest.id: record for record in saved_audits()}
     if not records:
         return

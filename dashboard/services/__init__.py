@@ -9,7 +9,7 @@ import hashlib
 import io
 import os
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -29,7 +29,7 @@ from muc_core.comparison import Comparison, Mode, ModeChoice, OrderChoice, compa
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.demo import demo_split, load_demo
 from muc_core.data.ingest import Ingest, ingest_files
-from muc_core.data.sets import SetInfo, list_sets, load_dataset, resolve_items
+from muc_core.data.sets import SetInfo, list_sets, load_dataset, resolve_ids, resolve_items
 from muc_core.data.splits import DataSplit
 from muc_core.encoders.base import Encoder
 from muc_core.encoders.embed import embed_images, embed_texts, embed_views
@@ -399,6 +399,18 @@ def demo_digest() -> str:
 def sets_of(data: PairData) -> list[SetInfo]:
     """Sets of the data by name, with counts."""
     return list_sets(data.dataset, data.split)
+
+
+def forget_sets(data: PairData) -> dict[str, int]:
+    """Sets that somebody may ask to be forgotten, with how many trained pictures each has."""
+    return {info.spec: info.count for info in sets_of(data) if info.spec.startswith(("owner:", "category:"))}
+
+
+def named_forget_set(specs: Mapping[str, int], data: PairData) -> str | None:
+    """Which of these sets is the data's own forget set; None when none is exactly that."""
+    wish = set(data.split.forget)
+    alike = (spec for spec, count in specs.items() if count == len(wish))
+    return next((spec for spec in alike if set(resolve_ids(spec, data.dataset, data.split)) == wish), None)
 
 
 def items_of(spec: str, data: PairData) -> ImageTextDataset:

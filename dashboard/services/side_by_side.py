@@ -6,7 +6,8 @@ Figures lie in the workspace, a file for each encoder; they are read again only 
 import pandas as pd
 import streamlit as st
 
-from dashboard.services import has_text, workspace
+from dashboard.services import workspace
+from dashboard.services.tune import material_of, measured_state
 from muc_core.jobs import Job, JobTable, submit
 from muc_core.jobs.tasks.compare import (
     KIND,
@@ -14,11 +15,13 @@ from muc_core.jobs.tasks.compare import (
     CompareSettings,
     SideBySide,
     candidates,
+    collect,
     gap,
-    read_comparison,
+    open_bench,
+    subjects_of,
 )
-from muc_core.jobs.tuning.bench import FOLDER, reference_of
-from muc_core.jobs.tuning.measure import Figures, Material, open_material
+from muc_core.jobs.tuning.bench import Bench
+from muc_core.jobs.tuning.measure import Figures
 
 
 def comparable(before: str, after: str) -> tuple[str, ...]:
@@ -28,28 +31,14 @@ def comparable(before: str, after: str) -> tuple[str, ...]:
 
 def side_by_side(original: str, encoders: tuple[str, ...]) -> SideBySide:
     """What is known of these encoders. Raises `MucError` as `read_comparison`."""
-    folder = workspace().home / FOLDER
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    state = tuple((path.name, path.stat().st_mtime_ns) for path in files if path.suffix == ".json")
-    digests = tuple(workspace().encoder(name).manifest.content_digest for name in (original, *encoders))
-    return _side_by_side(str(workspace().home), original, encoders, digests, state)
+    settings = CompareSettings(original=original, encoders=encoders)
+    bench = open_bench(workspace(), settings, material=material_of(original, encoders[0]))
+    return _side_by_side(measured_state(bench, subjects_of(bench, settings)), _bench=bench, _settings=settings)
 
 
 @st.cache_resource(show_spinner="Reading what was measured ...", max_entries=16)
-def _side_by_side(
-    home: str, original: str, encoders: tuple[str, ...], digests: tuple[str, ...], state: tuple[tuple[str, int], ...]
-) -> SideBySide:
-    manifest = workspace().encoder(encoders[0]).manifest
-    reference = reference_of(manifest)
-    # the digest alone decides: the split says which pictures are meant
-    material = _material(reference.digest, reference.split.model_dump_json(), has_text(manifest), encoders[0])
-    settings = CompareSettings(original=original, encoders=encoders)
-    return read_comparison(workspace(), settings, material=material)
-
-
-@st.cache_resource(show_spinner="Loading the pictures ...", max_entries=4)
-def _material(digest: str, split: str, reads_text: bool, name: str) -> Material:
-    return open_material(reference_of(workspace().encoder(name).manifest), reads_text=reads_text)
+def _side_by_side(state: str, *, _bench: Bench, _settings: CompareSettings) -> SideBySide:
+    return collect(_bench, subjects_of(_bench, _settings))
 
 
 def compare_job(original: str, encoders: tuple[str, ...]) -> Job | None:

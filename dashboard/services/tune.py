@@ -12,6 +12,7 @@ import numpy as np
 import streamlit as st
 from pydantic import BaseModel
 
+from dashboard.charts.heatmaps import gap_limit
 from dashboard.services import has_text, workspace
 from muc_core.comparison import Comparison
 from muc_core.data.splits import DataSplit
@@ -24,7 +25,7 @@ from muc_core.jobs.tasks.strength_sweep import Point, StrengthSweepSettings, Swe
 from muc_core.jobs.tasks.unlearn import UnlearnJob
 from muc_core.jobs.tasks.weakest_run import WeakestRunSettings
 from muc_core.jobs.tasks.weakest_strength import WeakestStrengthSettings
-from muc_core.jobs.tuning.bench import Bench, check_pair, measured_path, reference_of
+from muc_core.jobs.tuning.bench import Bench, Subject, check_pair, measured_path, reference_of
 from muc_core.jobs.tuning.course import Course, read_course
 from muc_core.jobs.tuning.keep import keep_checkpoint, run_of_job, save_strength
 from muc_core.jobs.tuning.measure import Figures, Material, open_material
@@ -68,17 +69,21 @@ def lines() -> list[Line]:
 def sweep_of(line: Line) -> Sweep:
     """What is measured of a line so far. Raises `MucError` when it cannot be measured at all."""
     bench = _bench(line)
-    subjects = subjects_of(bench, line.sweep)
+    state = measured_state(bench, [subject for _, subject in subjects_of(bench, line.sweep)])
+    return _sweep(state, _bench=bench, _settings=line.sweep)
+
+
+def measured_state(bench: Bench, subjects: Sequence[Subject]) -> str:
+    """Changes when the figures of one of the subjects are added or written anew."""
     states = []
-    for _, subject in subjects:
+    for subject in subjects:
         key = bench.key(subject)
         try:
             changed = measured_path(workspace(), key).stat().st_mtime_ns
         except FileNotFoundError:
             changed = 0
         states.append(f"{subject.encoder.manifest.name} {key} {changed}")
-    state = hashlib.sha256("\n".join(states).encode()).hexdigest()
-    return _sweep(state, _bench=bench, _settings=line.sweep)
+    return hashlib.sha256("\n".join(states).encode()).hexdigest()
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
@@ -87,13 +92,16 @@ def _sweep(state: str, *, _bench: Bench, _settings: StrengthSweepSettings) -> Sw
 
 
 def _bench(line: Line) -> Bench:
-    reference = reference_of(workspace().encoder(line.after).manifest)
+    return open_bench(workspace(), line.sweep, material=material_of(line.before, line.after))
+
+
+def material_of(original: str, unlearned: str) -> Material:
+    """The pictures that an original and what was made from it are measured with. Raises `MucError`."""
+    reference = reference_of(workspace().encoder(unlearned).manifest)
     key = hashlib.sha256(
         f"{reference.spec}/{reference.digest}/{reference.split.model_dump_json()}".encode()
     ).hexdigest()
-    reads_text = has_text(workspace().encoder(line.before).manifest)
-    material = _material(key, reads_text, _reference=reference)
-    return open_bench(workspace(), line.sweep, material=material)
+    return _material(key, has_text(workspace().encoder(original).manifest), _reference=reference)
 
 
 @st.cache_resource(show_spinner="Loading the pictures ...", max_entries=4)
@@ -147,8 +155,7 @@ def _scales(key: str, *, _found: Sweep) -> DialScales:
     reach = float(values.max() - min(values.min(), 0))
     low = min(float(values.min()) - 0.04 * reach, 0.0)
     gaps = np.stack([np.array(before.matrix) - np.array(one.matrix) for one in every])
-    limit = float(max(np.ceil(np.abs(gaps).max() * 10 - 1e-9) / 10, 0.1))
-    return DialScales(tuple(int(row) for row in order), (low, float(values.max()) + 0.08 * reach), limit)
+    return DialScales(tuple(int(row) for row in order), (low, float(values.max()) + 0.08 * reach), gap_limit(gaps))
 
 
 def save_at(line: Line, strength: float, name: str) -> EncoderRecord:

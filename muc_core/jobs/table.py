@@ -76,6 +76,11 @@ class Job(BaseModel):
     result: dict[str, JsonValue]
 
     @property
+    def share(self) -> float:
+        """How much of it is done, in [0, 1]; 0 while nothing was reported."""
+        return min(self.step / self.total, 1.0) if self.total else 0.0
+
+    @property
     def active(self) -> bool:
         """Queued or running."""
         return self.state in ACTIVE

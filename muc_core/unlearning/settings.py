@@ -58,6 +58,18 @@ class TrainingSettings(BaseModel):
     )
 
 
+class CalibrationSettings(TrainingSettings):
+    """Training settings of the methods that calibrate; their defaults suit the demo's CLIP."""
+
+    epochs: int = Field(8, ge=1, le=10_000, description="Passes over all the data. More of them change more.")
+    learning_rate: float = Field(
+        1e-3, gt=0, le=10, description="Size of one step. Higher forgets faster and harms the rest sooner."
+    )
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine", description="Whether the learning rate falls to zero along a cosine or stays as it is."
+    )
+
+
 class Seeds(BaseModel):
     """One seed per concern, so that each can be varied alone."""
 

@@ -100,18 +100,18 @@ def compare(workspace: Workspace, settings: CompareSettings, *, progress: Progre
         MucError: encoders of another original or forget set, changed data, too few pictures for an audit.
         Cancelled: from `progress`; what was measured stays.
     """
-    bench = _bench(workspace, settings, None)
-    subjects = _subjects(bench, settings)
+    bench = open_bench(workspace, settings)
+    subjects = subjects_of(bench, settings)
     stages = Stages(progress, len(subjects))
-    for name, subject in subjects:
-        bench.measure(subject, stages.next(name))
-    return _collect(bench, subjects)
+    for subject in subjects:
+        bench.measure(subject, stages.next(subject.encoder.manifest.name))
+    return collect(bench, subjects)
 
 
-def read_comparison(workspace: Workspace, settings: CompareSettings, *, material: Material | None = None) -> SideBySide:
+def read_comparison(workspace: Workspace, settings: CompareSettings) -> SideBySide:
     """What has been measured so far; nothing is computed. Raises as `compare`."""
-    bench = _bench(workspace, settings, material)
-    return _collect(bench, _subjects(bench, settings))
+    bench = open_bench(workspace, settings)
+    return collect(bench, subjects_of(bench, settings))
 
 
 def run(settings: CompareSettings, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
@@ -119,7 +119,8 @@ def run(settings: CompareSettings, workspace: Workspace, progress: Progress) -> 
     return {"encoders": len(compare(workspace, settings, progress=progress).encoders)}
 
 
-def _bench(workspace: Workspace, settings: CompareSettings, material: Material | None) -> Bench:
+def open_bench(workspace: Workspace, settings: CompareSettings, *, material: Material | None = None) -> Bench:
+    """The bench that measures these encoders. Raises as `compare`."""
     known = candidates(workspace, settings.original, settings.encoders[0])
     if strange := [name for name in settings.encoders if name not in known]:
         raise MucError(
@@ -130,14 +131,15 @@ def _bench(workspace: Workspace, settings: CompareSettings, material: Material |
     return Bench(workspace, settings.original, reference, settings.yardstick, material=material)
 
 
-def _subjects(bench: Bench, settings: CompareSettings) -> list[tuple[str, Subject]]:
-    made = [(name, Subject(bench.workspace.encoder(name))) for name in settings.encoders]
-    return [(settings.original, Subject(bench.original)), *made]
+def subjects_of(bench: Bench, settings: CompareSettings) -> list[Subject]:
+    """What a comparison measures, the original first."""
+    return [Subject(bench.original), *(Subject(bench.workspace.encoder(name)) for name in settings.encoders)]
 
 
-def _collect(bench: Bench, subjects: Sequence[tuple[str, Subject]]) -> SideBySide:
-    found = [Compared(subject.encoder.manifest, bench.read(subject)) for _, subject in subjects]
-    keys = [bench.key(subject) for (_, subject), one in zip(subjects, found, strict=True) if one.measured]
+def collect(bench: Bench, subjects: Sequence[Subject]) -> SideBySide:
+    """What has been measured of the subjects, the original first."""
+    found = [Compared(subject.encoder.manifest, bench.read(subject)) for subject in subjects]
+    keys = [bench.key(subject) for subject, one in zip(subjects, found, strict=True) if one.measured]
     return SideBySide(bench.material, found[0], tuple(found[1:]), "/".join(keys))
 
 

@@ -10,7 +10,6 @@ beta means the same pressure at any size of the forget set.
 """
 
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 from pydantic import Field
@@ -19,19 +18,11 @@ from torch import Tensor
 from muc_core.losses.alignment_calibration import negative_calibration, performance_preserving, positive_calibration
 from muc_core.losses.contrast import Contrast, info_nce
 from muc_core.unlearning.method import METHODS, Method, Step, contrastive
-from muc_core.unlearning.settings import TrainingSettings
+from muc_core.unlearning.settings import CalibrationSettings
 
 
-class ACSettings(TrainingSettings):
+class ACSettings(CalibrationSettings):
     """The three strengths of AC, and training settings whose defaults suit the demo's CLIP."""
-
-    epochs: int = Field(8, ge=1, le=10_000, description="Passes over all the data. More of them change more.")
-    learning_rate: float = Field(
-        1e-3, gt=0, le=10, description="Size of one step. Higher forgets faster and harms the rest sooner."
-    )
-    schedule: Literal["cosine", "constant"] = Field(
-        "cosine", description="Whether the learning rate falls to zero along a cosine or stays as it is."
-    )
 
     alpha: float = Field(
         1.0,

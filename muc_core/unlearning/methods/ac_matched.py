@@ -29,21 +29,13 @@ from torch import Tensor, nn
 from muc_core.losses.contrast import info_nce
 from muc_core.losses.control_matching import energy_distance, hinge, margins, quantile_match
 from muc_core.unlearning.method import METHODS, Method, Step, contrastive
-from muc_core.unlearning.settings import TrainingSettings
+from muc_core.unlearning.settings import CalibrationSettings
 
 DISTANCES = {"quantiles": quantile_match, "mmd": energy_distance, "hinge": hinge}
 
 
-class ACMatchedSettings(TrainingSettings):
+class ACMatchedSettings(CalibrationSettings):
     """The pull towards never-seen pictures, and training settings whose defaults suit the demo's CLIP."""
-
-    epochs: int = Field(8, ge=1, le=10_000, description="Passes over all the data. More of them change more.")
-    learning_rate: float = Field(
-        1e-3, gt=0, le=10, description="Size of one step. Higher forgets faster and harms the rest sooner."
-    )
-    schedule: Literal["cosine", "constant"] = Field(
-        "cosine", description="Whether the learning rate falls to zero along a cosine or stays as it is."
-    )
 
     pull: float = Field(
         5.0,

@@ -28,15 +28,15 @@ NAME, SUGGESTED, STARTED = "unlearn name", "unlearn suggested name", "unlearn st
 def unlearn_form() -> None:
     """The settings of a run and the button that starts it."""
     for_method, for_original, for_forget = st.columns(3)
-    with for_method:
-        method = _choose_method()
     with for_original:
         original = _choose_original()
+    manifest = workspace().encoder(original).manifest
+    with for_method:
+        method = _choose_method(manifest.family)
     data = pair_data(original, original)
     with for_forget:
         forget, split = _choose_forget(data)
     st.caption(method.summary)
-    manifest = workspace().encoder(original).manifest
     suited = suited_settings(method, manifest)
     if suited is not method.settings:
         st.caption(f"The settings start as those that suit the preset {manifest.preset}, with which it was trained.")
@@ -91,10 +91,10 @@ def unlearn_form() -> None:
             )
 
 
-def _choose_method() -> Method[TrainingSettings]:
+def _choose_method(family: str) -> Method[TrainingSettings]:
     name = st.selectbox(
         "Method",
-        METHODS.names(),
+        [method.name for method in METHODS if method.works_on(family)],
         format_func=lambda name: METHODS.get(name).title,
         key="unlearn method",
         persist_state="session",

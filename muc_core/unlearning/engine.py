@@ -116,7 +116,8 @@ class Trainer:
         seeds: recorded with the run.
 
     Raises:
-        MucError: settings and data do not fit, such as too few forget samples in a step.
+        MucError: the method does not work on the family; settings and data do not fit, such as too few forget samples
+            in a step.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class Trainer:
         settings: TrainingSettings,
         seeds: Seeds,
     ) -> None:
+        method.check_family(family.name)
         self.family = family
         self.method = method
         self.settings = settings

@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, TypeVar
 from torch import Tensor, nn
 
 from muc_core.encoders.family import Batch, Family
+from muc_core.errors import MucError
 from muc_core.registry import Registry
 from muc_core.unlearning.settings import TrainingSettings
 
@@ -49,6 +50,7 @@ class Method(Generic[S]):
         calibration: samples never trained on that are drawn for each step to compare with, or all where there are
             fewer; 0: the method uses none.
         original: each step looks at the model as it was at the start, too.
+        families: names of the encoder families that it works on; empty: all.
     """
 
     name: str
@@ -61,6 +63,19 @@ class Method(Generic[S]):
     fewest_forget: int = 0
     calibration: int = 0
     original: bool = False
+    families: tuple[str, ...] = ()
+
+    def works_on(self, family: str) -> bool:
+        """Whether encoders of that family can be unlearned with it."""
+        return not self.families or family in self.families
+
+    def check_family(self, family: str) -> None:
+        """Raises `MucError` for a family that it does not work on; says which it does."""
+        if not self.works_on(family):
+            raise MucError(
+                f"{self.title} works on encoders of the family {' or '.join(self.families)}, and this one is {family}; "
+                "choose another method or encoder"
+            )
 
 
 METHODS: Registry[Method[Any]] = Registry("unlearning method")

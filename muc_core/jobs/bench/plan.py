@@ -134,6 +134,7 @@ def evaluations(plan: Plan) -> list[Evaluated]:
             made = {
                 (method, seed): _unlearned(original, method, seed, plan.epochs_scale)
                 for method in plan.methods
+                if METHODS.get(method).works_on(family)
                 for seed in range(plan.unlearn_seeds)
             }
             for eval_seed in range(plan.eval_seeds):

@@ -106,6 +106,7 @@ def prepare(job: UnlearnJob, workspace: Workspace) -> PreparedRun:
             f"{job.original!r} is opened as {manifest.family}, which can be asked for vectors but not trained; unlearn "
             f"an encoder of {', '.join(FAMILIES.names())}"
         )
+    method.check_family(manifest.family)
     reference, dataset = _training_data(job, manifest)
     split = reference.split
     family = FAMILIES.get(manifest.family)

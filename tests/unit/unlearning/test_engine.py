@@ -1,7 +1,9 @@
 """The shared engine: determinism, resuming, checkpoints, stopping; and the methods' objectives against plain loops."""
 
 import math
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from tests import tiny
 
 RETAIN, FORGET, CALIBRATION = (tiny.dataset(n, seed=seed) for n, seed in ((20, 1), (8, 2), (5, 3)))
 SEEDS = Seeds.from_one(3)
+FOR_CLIP = [method.name for method in METHODS if method.works_on("clip")]
 
 
 def trainer(name: str, *, forget: bool = True, seeds: Seeds = SEEDS, **given: object) -> Trainer:
@@ -37,7 +40,7 @@ def same(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize("name", METHODS.names())
+@pytest.mark.parametrize("name", FOR_CLIP)
 def test_the_same_seeds_give_the_same_bits_and_other_seeds_others(name: str) -> None:
     first, second = list(trainer(name).run()), list(trainer(name).run())
     assert all(same(a.weights, b.weights) and a.terms == b.terms for a, b in zip(first, second, strict=True))
@@ -45,7 +48,7 @@ def test_the_same_seeds_give_the_same_bits_and_other_seeds_others(name: str) -> 
     assert not same(first[-1].weights, other[-1].weights)
 
 
-@pytest.mark.parametrize("name", METHODS.names())
+@pytest.mark.parametrize("name", FOR_CLIP)
 def test_every_method_trains_and_reports_named_finite_terms(name: str) -> None:
     checkpoints = list(trainer(name).run())
     assert checkpoints[-1].epoch == 2
@@ -96,6 +99,15 @@ def test_a_loss_that_is_no_number_stops_before_the_step_and_keeps_what_was_good(
     with pytest.raises(TrainingDiverged, match=r"step \d+ of 4"):
         list(steps)
     assert all(torch.isfinite(t).all() for t in good[0].weights.values() if t.is_floating_point())
+
+
+def test_a_method_for_other_families_is_refused_by_name() -> None:
+    method, family = replace(METHODS.get("finetune"), families=("simclr", "moco")), tiny.clip()
+    said = "Fine-tune works on encoders of the family simclr or moco, and this one is clip; choose another method"
+    with pytest.raises(MucError, match=re.escape(said)):
+        Trainer(
+            family.build("muc-tiny", 0), family, "muc-tiny", method, TrainingSet(RETAIN, None), method.settings(), SEEDS
+        )
 
 
 def test_a_cancel_passes_through() -> None:

@@ -50,6 +50,15 @@ def bench_methods(
     time_limit: Annotated[
         float | None, typer.Option(min=1, help="Stop after so many seconds with what is complete.", show_default=False)
     ] = None,
+    search: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=1000,
+            help="Settings of each method to try before, on the first training; judged by calibration pictures, never "
+            "by what is evaluated. 0: the demo's settings.",
+        ),
+    ] = 0,
     epochs_scale: Annotated[
         float, typer.Option(min=0.0001, max=10, help="Share of all epochs: a rehearsal when below 1.")
     ] = 1.0,
@@ -100,6 +109,7 @@ def bench_methods(
                 device=device.value,
                 time_limit_s=time_limit,
                 keep_encoders=keep_encoders,
+                trials=search,
                 progress=progress,
             )
         missing = total - done

@@ -19,6 +19,10 @@ from muc_core.unlearning.method import METHODS
 
 ORIGINAL, RETRAIN = "original", "retrain"
 FORGET = "owner:artist"
+SEARCH_SEED = 900
+"""Of every trial of a search: none of the bench's unlearnings has it."""
+
+Values = dict[str, JsonValue]
 
 
 class Plan(BaseModel):
@@ -29,6 +33,8 @@ class Plan(BaseModel):
         methods: names of unlearning methods; Retrain is always among them.
         train_seeds, unlearn_seeds, eval_seeds: how many of each, from 0 on.
         epochs_scale: share of every recipe's epochs, at least one epoch: less than 1 is a rehearsal.
+        search: trials by which each method's settings were found; 0: they are the recipes.
+        settings: by family and method, what differs from the recipe.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +45,11 @@ class Plan(BaseModel):
     unlearn_seeds: int = Field(default=2, ge=1, le=100)
     eval_seeds: int = Field(default=1, ge=1, le=100)
     epochs_scale: float = Field(default=1.0, gt=0, le=10)
+    search: int = Field(default=0, ge=0)
+    settings: dict[str, dict[str, Values]] = Field(default_factory=dict)
+
+    def changed(self, family: str, method: str) -> Values:
+        return self.settings.get(family, {}).get(method, {})
 
 
 @dataclass(frozen=True)
@@ -132,7 +143,7 @@ def evaluations(plan: Plan) -> list[Evaluated]:
         for train_seed in range(plan.train_seeds):
             original = _original(family, train_seed, plan.epochs_scale)
             made = {
-                (method, seed): _unlearned(original, method, seed, plan.epochs_scale)
+                (method, seed): _unlearned(original, method, seed, plan)
                 for method in plan.methods
                 if METHODS.get(method).works_on(family)
                 for seed in range(plan.unlearn_seeds)
@@ -153,6 +164,17 @@ def needed(each: Evaluated) -> Iterator[Made]:
         yield each.retrained
 
 
+def first_original(plan: Plan, family: str) -> Made:
+    """The original that settings are searched on."""
+    return _original(family, 0, plan.epochs_scale)
+
+
+def trial(original: Made, method: str, changed: Values, plan: Plan) -> Made:
+    """An encoder unlearned with settings on trial."""
+    settings = _scaled({**recipe_of(original.family, method), **changed}, plan.epochs_scale)
+    return _made(original, method, 0, settings, SEARCH_SEED)
+
+
 def _original(family: str, seed: int, scale: float) -> Made:
     recipe = next(job for job in ORIGINALS if job.family == family and job.name == f"demo-{family}")
     settings = _scaled(recipe.settings, scale)
@@ -161,22 +183,20 @@ def _original(family: str, seed: int, scale: float) -> Made:
     return Made(family, ORIGINAL, seed, 0, content.model_copy(update={"name": name}))
 
 
-def _unlearned(original: Made, method: str, seed: int, scale: float) -> Made:
-    settings = _scaled(recipe_of(original.family, method), scale)
+def _unlearned(original: Made, method: str, seed: int, plan: Plan) -> Made:
+    family = original.family
+    settings = _scaled({**recipe_of(family, method), **plan.changed(family, method)}, plan.epochs_scale)
     # a seed of its own: Retrain must not begin with the original's weights
-    job = UnlearnJob(
-        name="unnamed",
-        method=method,
-        original=original.name,
-        forget=FORGET,
-        settings=settings,
-        seed=1000 + 100 * original.train_seed + seed,
-    )
-    name = f"{original.family}-{method}-t{original.train_seed}-u{seed}-{_digest(job.model_dump(mode='json'))[:8]}"
-    return Made(original.family, method, original.train_seed, seed, job.model_copy(update={"name": name}))
+    return _made(original, method, seed, settings, 1000 + 100 * original.train_seed + seed)
 
 
-def recipe_of(family: str, method: str) -> dict[str, JsonValue]:
+def _made(original: Made, method: str, number: int, settings: Values, seed: int) -> Made:
+    job = UnlearnJob(name="unnamed", method=method, original=original.name, forget=FORGET, settings=settings, seed=seed)
+    name = f"{original.family}-{method}-t{original.train_seed}-u{number}-{_digest(job.model_dump(mode='json'))[:8]}"
+    return Made(original.family, method, original.train_seed, number, job.model_copy(update={"name": name}))
+
+
+def recipe_of(family: str, method: str) -> Values:
     """Settings of a method: the demo's, else those that suit the preset of the demo's original, else its defaults."""
     found = {job.method: job.settings for job in UNLEARNED if job.original == f"demo-{family}"}
     preset = f"demo-{family}"
@@ -185,7 +205,7 @@ def recipe_of(family: str, method: str) -> dict[str, JsonValue]:
     return {"epochs": METHODS.get(method).settings().epochs, **given, "checkpoints": 1}
 
 
-def _scaled(settings: Mapping[str, JsonValue], scale: float) -> dict[str, JsonValue]:
+def _scaled(settings: Mapping[str, JsonValue], scale: float) -> Values:
     epochs = settings["epochs"]
     assert isinstance(epochs, int)
     return {**settings, "epochs": max(1, round(epochs * scale)), "checkpoints": 1}

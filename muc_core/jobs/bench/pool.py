@@ -4,12 +4,13 @@ import logging
 import multiprocessing
 import os
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Generic, Literal, ParamSpec, TypeVar
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -18,19 +19,23 @@ from muc_core.errors import Cancelled, MucError
 from muc_core.jobs.bench.plan import ORIGINAL, RETRAIN, Evaluated, Made, needed
 from muc_core.jobs.bench.results import Result
 from muc_core.jobs.bench.work import UntilDeadline, evaluate, make
+from muc_core.progress import Progress
 from muc_core.workspace import Workspace
 
 Device = Literal["auto", "cpu", "cuda"]
+P = ParamSpec("P")
+T = TypeVar("T")
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
-class _Answer:
+class Answer(Generic[T]):
     """What came of a task: nothing when time was over; `error` is a sentence, `defect` the traceback of a defect."""
 
     stopped: bool = False
     defect: str | None = None
     error: str | None = None
-    result: Result | None = None
+    value: T | None = None
 
 
 @dataclass
@@ -90,7 +95,7 @@ def work_through(
 
     Args:
         home: folder of the workspace with the encoders.
-        processes: 1: all in this process.
+        processes: how many work at a time.
         deadline: in seconds of `time.time()`.
 
     Raises:
@@ -98,49 +103,28 @@ def work_through(
     """
     if not evaluations:
         return
-    _open(home)
     queue = _Queue(list(evaluations), home)
+    with crew(home, processes=processes, device=device) as pool:
+        yield from _spread(queue, pool, processes, deadline)
+
+
+@contextmanager
+def crew(home: Path, *, processes: int, device: Device) -> Iterator[Executor]:
+    """Processes that work on the workspace at `home`; with one, this process itself does each task as it is submitted.
+
+    Raises:
+        MucError: a process died.
+    """
+    _open(home)
     threads = max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // processes))
     if processes == 1:
-        yield from _here(queue, device, threads, deadline)
+        with _prepared(home, device, threads):
+            yield _Here()
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _start, (home, device, threads)) as pool:
-        yield from _beside(queue, pool, processes, deadline)
-
-
-def _here(queue: _Queue, device: Device, threads: int, deadline: float | None) -> Iterator[Result]:
-    before = os.environ.get(_CPU), torch.get_num_threads()
-    limits = _start(queue.home, device, threads)
+    pool = ProcessPoolExecutor(processes, context, _start, (home, device, threads))
     try:
-        while (task := queue.next()) is not None:
-            answer = _work(task, deadline)
-            if answer.stopped:
-                return
-            yield from _take(queue, task, answer)
-    finally:
-        limits.restore_original_limits()
-        torch.set_num_threads(before[1])
-        if before[0] is None:
-            os.environ.pop(_CPU, None)
-
-
-def _beside(queue: _Queue, pool: Executor, processes: int, deadline: float | None) -> Iterator[Result]:
-    running: dict[Future[_Answer], Made | Evaluated] = {}
-    stopped = False
-    try:
-        while True:
-            while not stopped and len(running) < processes and (task := queue.next()) is not None:
-                running[pool.submit(_work, task, deadline)] = task
-            if not running:
-                return
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                task = running.pop(future)
-                answer = future.result()
-                stopped = stopped or answer.stopped
-                if not answer.stopped:
-                    yield from _take(queue, task, answer)
+        yield pool
     except BrokenProcessPool as error:
         raise MucError(
             "a process died, perhaps for want of memory; what was finished is kept: start again with fewer processes"
@@ -149,7 +133,39 @@ def _beside(queue: _Queue, pool: Executor, processes: int, deadline: float | Non
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _take(queue: _Queue, task: Made | Evaluated, answer: _Answer) -> Iterator[Result]:
+class _Here(Executor):
+    """Does a task when it is submitted; what it raises is raised at once."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        done: Future[T] = Future()
+        done.set_result(fn(*args, **kwargs))
+        return done
+
+
+def _spread(queue: _Queue, pool: Executor, processes: int, deadline: float | None) -> Iterator[Result]:
+    running: dict[Future[Answer[Result | None]], Made | Evaluated] = {}
+    stopped = False
+    while True:
+        while not stopped and len(running) < processes and (task := queue.next()) is not None:
+            running[_submit(pool, task, deadline)] = task
+        if not running:
+            return
+        finished, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in finished:
+            task = running.pop(future)
+            answer = future.result()
+            stopped = stopped or answer.stopped
+            if not answer.stopped:
+                yield from _take(queue, task, answer)
+
+
+def _submit(pool: Executor, task: Made | Evaluated, deadline: float | None) -> Future[Answer[Result | None]]:
+    if isinstance(task, Evaluated):
+        return pool.submit(attempt, evaluate, task, deadline)
+    return pool.submit(attempt, make, task, deadline)
+
+
+def _take(queue: _Queue, task: Made | Evaluated, answer: Answer[Result | None]) -> Iterator[Result]:
     if answer.defect is not None:
         # nothing is recorded, so that the next start tries again; the other runs are worth finishing
         _log.error("%s\n%s", task, answer.defect)
@@ -157,7 +173,7 @@ def _take(queue: _Queue, task: Made | Evaluated, answer: _Answer) -> Iterator[Re
             queue.failed[task.name] = "a defect"
             list(queue.give_up())
     elif isinstance(task, Evaluated):
-        yield answer.result or task.result(error=answer.error)
+        yield answer.value or task.result(error=answer.error)
     elif answer.error is None:
         queue.made.add(task.name)
     else:
@@ -186,21 +202,31 @@ def _start(home: Path, device: Device, threads: int) -> threadpool_limits:
     return threadpool_limits(threads)
 
 
-def _work(task: Made | Evaluated, deadline: float | None) -> _Answer:
+@contextmanager
+def _prepared(home: Path, device: Device, threads: int) -> Iterator[None]:
+    before = os.environ.get(_CPU), torch.get_num_threads()
+    limits = _start(home, device, threads)
+    try:
+        yield
+    finally:
+        limits.restore_original_limits()
+        torch.set_num_threads(before[1])
+        if before[0] is None:
+            os.environ.pop(_CPU, None)
+
+
+def attempt(work: Callable[[K, Workspace, Progress], T], task: K, deadline: float | None) -> Answer[T]:
+    """Do a task on the workspace of this process, see `crew`."""
     progress = UntilDeadline(deadline)
     try:
         progress.report(0, 1, "")
-        workspace = _open(_home[0])
-        if isinstance(task, Evaluated):
-            return _Answer(result=evaluate(task, workspace, progress))
-        make(task, workspace, progress)
-        return _Answer()
+        return Answer(value=work(task, _open(_home[0]), progress))
     except Cancelled:
-        return _Answer(stopped=True)
+        return Answer(stopped=True)
     except MucError as error:
-        return _Answer(error=str(error))
+        return Answer(error=str(error))
     except Exception:
-        return _Answer(defect=traceback.format_exc())
+        return Answer(defect=traceback.format_exc())
 
 
 def _epochs(made: Made) -> int:

@@ -188,13 +188,15 @@ def title_of(method: str) -> str:
 def _how(made: dict[str, object], results: Sequence[Result]) -> str:
     scale, processes = made.get("epochs_scale", 1.0), made.get("processes", 1)
     rehearsal = "" if scale == 1.0 else f" **A rehearsal with {scale} of the epochs: its figures mean nothing.**"
+    search = made.get("search")
+    found = f" Settings were found by {search} trials of each method, which saw no held-out picture." if search else ""
     versions = made.get("versions")
     torch_version = versions.get("torch", "?") if isinstance(versions, dict) else "?"
     return (
         f"{len(results)} evaluations on {made.get('device', 'an unknown device')}, torch {torch_version}. Cells are "
         "mean ± standard deviation over all runs; intervals are Student's, 95 %, over the means of the trainings, "
         "which alone vary independently. Retrain is compared with another Retrain, so that its row is the floor that "
-        f"chance sets. RTE was measured with {processes} runs at a time.{rehearsal}\n"
+        f"chance sets. RTE was measured with {processes} runs at a time.{found}{rehearsal}\n"
     )
 
 

@@ -1,6 +1,7 @@
 """The records of a bench: one a line of `results.jsonl`, written as they come."""
 
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -9,6 +10,8 @@ from muc_core.errors import MucError
 from muc_core.workspace.files import write_file
 
 RESULTS, PLAN = "results.jsonl", "plan.json"
+
+Record = TypeVar("Record", bound=BaseModel)
 
 
 class Audited(BaseModel):
@@ -57,24 +60,29 @@ class Result(BaseModel):
 
 
 def read_results(out: Path) -> list[Result]:
-    """The records of a folder, in the order in which they came; none when it has none.
+    """The results of a folder, in the order in which they came; none when it has none. Raises as `read_records`."""
+    return read_records(out / RESULTS, Result)
+
+
+def read_records(file: Path, kind: type[Record]) -> list[Record]:
+    """The records in a file, one a line; none when it is not there.
 
     Raises:
         MucError: a line that is no record, other than a last one that was cut off when its writer was killed.
     """
     try:
-        lines = (out / RESULTS).read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
     except FileNotFoundError:
         return []
     found = []
     for number, line in enumerate(lines, start=1):
         try:
-            found.append(Result.model_validate_json(line))
+            found.append(kind.model_validate_json(line))
         except ValidationError as error:
             if not line.endswith("\n"):
-                write_file(out / RESULTS, "".join(lines[:-1]).encode())
+                write_file(file, "".join(lines[:-1]).encode())
                 break
             raise MucError(
-                f"{out / RESULTS}, line {number} is not a result; take it out, or choose another folder"
+                f"{file}, line {number} is not a {kind.__name__.lower()}; take it out, or choose another folder"
             ) from error
     return found

@@ -18,6 +18,7 @@ from muc_core.errors import MucError
 from muc_core.jobs.bench.plan import Evaluated, Plan, evaluations
 from muc_core.jobs.bench.pool import Device, work_through
 from muc_core.jobs.bench.results import PLAN, RESULTS, Result, read_results
+from muc_core.jobs.bench.search import search
 from muc_core.progress import SILENT, Progress
 from muc_core.workspace.files import write_file, writing
 
@@ -31,6 +32,7 @@ def run_plan(
     device: Device = "auto",
     time_limit_s: float | None = None,
     keep_encoders: bool = False,
+    trials: int = 0,
     progress: Progress = SILENT,
 ) -> tuple[int, int]:
     """Do what is missing of a plan.
@@ -42,6 +44,7 @@ def run_plan(
         processes: runs at a time.
         device: auto takes a GPU when there is one.
         time_limit_s: stop after so many seconds with what is complete.
+        trials: settings of each method to try before, see `search`; 0: the recipes are run.
 
     Returns:
         Evaluations done and those of the plan.
@@ -52,16 +55,30 @@ def run_plan(
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise MucError("there is no GPU that PyTorch can use; leave the device to auto, or say cpu")
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    home = scratch or out / "encoders"
+    deadline = None if time_limit_s is None else time.time() + time_limit_s
+    if trials:
+        found = search(
+            plan,
+            out,
+            home,
+            trials=trials,
+            processes=processes,
+            device=device,
+            deadline=deadline,
+            progress=progress,
+        )
+        if found is None:
+            return 0, len(evaluations(plan))
+        plan = found
     planned = evaluations(plan)
     done = {result.key: result for result in read_results(out)}
     _refuse_other_settings(planned, list(done.values()), out)
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
     made_with = {"versions": installed_versions(), "device": _device_name(device), "processes": processes}
     content = {**plan.model_dump(mode="json"), **made_with}
     write_file(out / PLAN, (json.dumps(content, indent=1) + "\n").encode())
-    home = scratch or out / "encoders"
-    deadline = None if time_limit_s is None else time.time() + time_limit_s
     waiting = [each for each in planned if each.key not in done]
     finished = len(planned) - len(waiting)
     progress.report(finished, len(planned), "starting")

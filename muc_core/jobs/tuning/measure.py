@@ -201,6 +201,11 @@ def figures(before: Looks, after: Looks, material: Material, yardstick: Yardstic
     )
 
 
+def pool_figures(looks: Looks, n: int) -> tuple[SetFigures, SetFigures]:
+    """Each of the two pooled sets by itself; the first has `n` pictures."""
+    return set_figures(_rows(looks.pool, slice(n))), set_figures(_rows(looks.pool, slice(n, None)))
+
+
 def set_figures(vectors: Vectors) -> SetFigures:
     """A set of at least two pictures by itself."""
     summary, scores = summarise_factors(_factors(vectors))

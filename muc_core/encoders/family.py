@@ -31,6 +31,7 @@ class Batch:
         forget: int64 `[u]`, positions of the forget samples, in rising order; empty when there are none.
         partner: int64 `[u]`, position of the partner p(i) of each forget sample; empty unless the method calibrates.
         view: draws one random view of pictures, uint8 `[m, 3, size, size]` to float32 in [0, 1].
+        labels: int64 `[n]` class numbers, or None for families that learn without classes.
     """
 
     images: Tensor
@@ -38,6 +39,7 @@ class Batch:
     forget: Tensor
     partner: Tensor
     view: Callable[[Tensor], Tensor]
+    labels: Tensor | None = None
 
     @property
     def retain(self) -> Tensor:
@@ -64,14 +66,21 @@ class Batch:
             tokens=None if self.tokens is None else self.tokens[positions],
             forget=self.forget[:0],
             partner=self.partner[:0],
+            labels=None if self.labels is None else self.labels[positions],
         )
 
 
 class Family(Protocol):
-    """Model building, the contrastive loss, and the encoder around trained weights."""
+    """Model building, the loss, and the encoder around trained weights.
+
+    Attributes:
+        has_text: learns from captions.
+        has_classes: learns from class labels; its architectures end in `@CLASSES`.
+    """
 
     name: str
     has_text: bool
+    has_classes: bool
     default_architecture: str
     default_augment: AugmentSettings
 
@@ -93,12 +102,13 @@ class Family(Protocol):
         """Captions to int64 `[n, length]`; None for families without text."""
 
     def loss(self, model: Model, batch: Batch) -> Tensor:
-        """The contrastive loss of a batch, its mean over anchors: plain training."""
+        """The contrastive loss of a batch, its mean over anchors, or a classifier's cross-entropy: plain training."""
 
     def contrasts(self, model: Model, batch: Batch) -> Sequence[Contrast]:
         """The similarities behind `loss`, one entry a direction; `loss` is the mean of their InfoNCE.
 
-        Two-view families draw a third view of the forget samples, for positive calibration, when these have partners.
+        Two-view families draw a third view of the forget samples, for positive calibration, when these have partners. A
+        classifier's candidates are its classes, and the positive is the own class.
         """
 
     def sides(self, model: Model, batch: Batch) -> tuple[Tensor, Tensor]:

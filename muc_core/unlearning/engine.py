@@ -234,7 +234,7 @@ class Trainer:
         """The samples at these positions, retained ones first, on the training device."""
         positions = torch.arange(len(retain), len(retain) + len(forget))
         partner = positions[:0]
-        if self.method.fewest_forget >= 2:
+        if self.method.partners:
             partner = positions[derangement(len(forget), self._generators["partners"])]
         return self._batch([(self._retain, retain), (self._forget, forget)], positions, partner)
 

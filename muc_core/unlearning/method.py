@@ -47,6 +47,8 @@ class Method(Generic[S]):
         objective: loss terms by name; their sum is minimised.
         from_scratch: starts from fresh weights instead of the original encoder's.
         fewest_forget: forget samples that every batch must hold.
+        partners: each forget sample of a batch has another one as its partner (so `fewest_forget` is at least 2), and
+            two-view families draw a third view of it.
         calibration: samples never trained on that are drawn for each step to compare with, or all where there are
             fewer; 0: the method uses none.
         original: each step looks at the model as it was at the start, too.
@@ -61,6 +63,7 @@ class Method(Generic[S]):
     objective: Callable[[Step[S]], Mapping[str, Tensor]]
     from_scratch: bool = False
     fewest_forget: int = 0
+    partners: bool = False
     calibration: int = 0
     original: bool = False
     families: tuple[str, ...] = ()

@@ -133,6 +133,7 @@ class ClipFamily:
 
     name = "clip"
     has_text = True
+    has_classes = False
     default_architecture = TINY
     default_augment = AugmentSettings(crop_scale=0.5, flip=0.5)
 

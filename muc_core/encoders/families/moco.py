@@ -107,6 +107,7 @@ class MoCoFamily:
 
     name = "moco"
     has_text = False
+    has_classes = False
     default_architecture = DEMO
     default_augment = AUGMENT
 

@@ -22,6 +22,7 @@ class SimCLRFamily:
 
     name = "simclr"
     has_text = False
+    has_classes = False
     default_architecture = DEMO
     default_augment = AUGMENT
 

@@ -119,12 +119,18 @@ def make_plan(
     eval_seeds: int = 1,
     epochs_scale: float = 1.0,
 ) -> Plan:
-    """A plan; no methods: all. Raises `UnknownName` for families and methods that are not known."""
+    """A plan; no methods: all that work on the family.
+
+    Raises:
+        UnknownName: families or methods that are not known.
+        MucError: a method that works on none of the families.
+    """
     for family in families:
         if family not in known_families():
             raise UnknownName(f"the demo has no family {family!r} to run; known: {', '.join(known_families())}")
     for method in methods:
-        METHODS.get(method)
+        if not any(METHODS.get(method).works_on(family) for family in families):
+            METHODS.get(method).check_family(families[0])
     chosen = methods or METHODS.names()
     return Plan(
         families=tuple(dict.fromkeys(families)),

@@ -177,7 +177,7 @@ def views_of(manifest: EncoderManifest) -> int | None:
         retain=len(split.retain) if method.uses != "forget" else 0,
         forget=len(split.forget) if method.uses != "retain" else 0,
         views=1 if has_text else 2,
-        third_view=method.fewest_forget >= 2 and not has_text,
+        third_view=method.partners and not has_text,
     )
 
 

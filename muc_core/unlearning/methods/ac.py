@@ -73,5 +73,6 @@ METHODS.register(
         uses="both",
         objective=objective,
         fewest_forget=2,
+        partners=True,
     ),
 )

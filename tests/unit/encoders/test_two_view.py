@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+import muc_core.unlearning.methods  # noqa: F401
 from muc_core.encoders.backbones import backbone_names, build_backbone
 from muc_core.encoders.checkpoint import half
 from muc_core.encoders.families.moco import MOMENTUM, MoCoModel
@@ -13,6 +14,9 @@ from muc_core.encoders.manifest import EncoderManifest, Output
 from muc_core.encoders.preprocessing import Preprocessing
 from muc_core.encoders.two_view import TwoViewModel, build_head
 from muc_core.errors import MissingTextTower, MucError, UnknownName
+from muc_core.unlearning.engine import Trainer, TrainingSet
+from muc_core.unlearning.method import METHODS
+from muc_core.unlearning.settings import Seeds
 from tests import tiny
 
 TWO_VIEW = ("simclr", "moco")
@@ -164,6 +168,27 @@ def test_the_third_view_is_drawn_for_forget_samples_that_have_partners_only(name
             assert contrast.calibration.tolist() == pytest.approx(expected, abs=1e-5)
     for a, b in zip(plain, calibrated, strict=True):
         assert torch.allclose(a.logits, b.logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["simclr", "moco"])
+@pytest.mark.parametrize(("method_name", "views"), [("gradient-ascent", 2), ("ac", 3)])
+def test_a_step_draws_no_view_that_its_method_does_not_use(
+    name: str, method_name: str, views: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family, method = FAMILIES.get(name), METHODS.get(method_name)
+    model = family.build("demo-resnet:16@8" if name == "moco" else "demo-resnet:16", 0)
+    data = TrainingSet(tiny.dataset(6, seed=1) if method.uses == "both" else None, tiny.dataset(4, seed=2))
+    trainer = Trainer(model, family, "", method, data, method.settings(epochs=1, batch_size=10), Seeds.from_one(0))
+    drawn: list[int] = []
+    draw = trainer._view
+
+    def counted(images: Tensor) -> Tensor:
+        drawn.append(len(images))
+        return draw(images)
+
+    monkeypatch.setattr(trainer, "_view", counted)
+    list(trainer.run())
+    assert sum(drawn) == (2 * 4 if views == 2 else 2 * 10 + 4)
 
 
 def test_moco_keys_come_from_the_momentum_encoder_without_a_gradient() -> None:

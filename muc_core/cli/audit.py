@@ -149,9 +149,10 @@ def audit(
     from muc_core.data.controls import find_controls
     from muc_core.data.sets import is_named_set, resolve_items
     from muc_core.evidence.manifest import EncoderIdentity, Role, check_size
-    from muc_core.evidence.pack import make_pack
+    from muc_core.evidence.pack import sign, take_down
     from muc_core.jobs.fair_controls import refuse_fitted_controls
     from muc_core.reports import to_html, to_junit
+    from muc_core.reports.evidence import write_reports
     from muc_core.workspace import Workspace
     from muc_core.workspace.files import write_file
 
@@ -199,23 +200,13 @@ def audit(
             write_file(target, content.encode())
     if evidence is not None and signer is not None:
         names: dict[Role, str | None] = {"before": before, "after": after, "retrained": retrained}
-        digests = {
-            role: EncoderIdentity(name=name, digest=workspace.encoder(name).manifest.content_digest)
-            for role, name in names.items()
-            if name is not None
-        }
+        known = {role: workspace.encoder(name).manifest for role, name in names.items() if name is not None}
+        who = {role: EncoderIdentity.of(manifest) for role, manifest in known.items()}
         (audited,) = computed_from
-        pack = make_pack(
-            audited.inputs,
-            result,
-            title=title,
-            report=to_html(result, title=title),
-            owner=audited.owner,
-            controls=audited.controls,
-            encoders=digests,
-            key=signer,
+        draft = take_down(
+            audited.inputs, result, title=title, owner=audited.owner, controls=audited.controls, encoders=who
         )
-        write_file(evidence, pack)
+        write_file(evidence, sign(draft, signer, write_reports))
     if as_json:
         print(result.model_dump_json())
     else:

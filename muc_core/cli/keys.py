@@ -35,27 +35,21 @@ def new(
         Path | None,
         typer.Option(help="File for the private key; otherwise one in the workspace.", show_default=False),
     ] = None,
+    no_passphrase: Annotated[
+        bool,
+        typer.Option("--no-passphrase", help="Leave the key unlocked: whoever can read its file can sign."),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Make a key: the private one, readable by you alone and under a passphrase, and beside it the public one.
 
     Give the public file, or its fingerprint, to those who will check your evidence.
     """
-    from muc_core.evidence.keys import new_key, write_private_key, write_public_key
-    from muc_core.workspace.files import new_file, write_file
+    from muc_core.workspace.evidence import make_key, refuse_to_replace
 
     file = out or _key_of_the_workspace()
-    public = _public_file(file)
-    if not file.resolve().parent.is_dir():
-        raise MucError(f"there is no folder {file.resolve().parent}; make it first or write elsewhere")
-    for taken in (file, public):
-        if taken.exists():
-            raise MucError(f"{taken} is there already and stays as it is; name another file with --out")
-    key = new_key()
-    private = write_private_key(key, passphrase(f"Passphrase for {file}", confirm=True))
-    with new_file(file) as hidden, os.fdopen(os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as to:
-        to.write(private)
-    write_file(public, write_public_key(key.public_key()))
+    refuse_to_replace(file)
+    make_key(file, None if no_passphrase else passphrase(f"Passphrase for {file}", confirm=True))
     _tell(file, as_json=as_json)
 
 
@@ -83,37 +77,23 @@ def passphrase(question: str, *, confirm: bool = False) -> str:
 
 def signing_key(file: Path | None) -> "Ed25519PrivateKey":
     """The private key of a file, or of the workspace. Raises `MucError` when there is none or it stays locked."""
-    from muc_core.evidence.keys import read_private_key
+    from muc_core.workspace.evidence import is_locked, open_key
 
     file = file or _key_of_the_workspace()
-    pem = read_file(file, "make a key with `muc keys new`, or name one with --key")
-    return read_private_key(pem, passphrase(f"Passphrase of {file}") if b"ENCRYPTED" in pem else "", str(file))
-
-
-def read_file(file: Path, otherwise: str) -> bytes:
-    """A small file's bytes. Raises `MucError` that ends in what to do otherwise."""
-    try:
-        with file.open("rb") as stream:
-            return stream.read(2**20)
-    except OSError as error:
-        raise MucError(f"{file} cannot be read ({error.strerror or error}); {otherwise}") from error
+    return open_key(file, passphrase(f"Passphrase of {file}") if is_locked(file) else "")
 
 
 def _tell(file: Path, *, as_json: bool) -> None:
-    from muc_core.evidence.keys import fingerprint, read_public_key
+    from muc_core.workspace.evidence import fingerprint_of, public_file, read_small
 
-    public = _public_file(file)
-    pem = read_file(public, "`muc keys new` makes a key and this file beside it")
-    mark = fingerprint(read_public_key(pem, str(public)))
-    people = f"private key  {file}\npublic key   {public}\nfingerprint  {mark}\n\n{pem.decode(errors='replace')}"
+    public, mark = public_file(file), fingerprint_of(file)
+    pem = read_small(public, "make it anew with `muc keys new`").decode(errors="replace")
+    people = f"private key  {file}\npublic key   {public}\nfingerprint  {mark}\n\n{pem}"
     emit({"private": str(file), "public": str(public), "fingerprint": mark}, people, as_json=as_json)
-
-
-def _public_file(file: Path) -> Path:
-    return file.with_name(f"{file.stem}.pub.pem")
 
 
 def _key_of_the_workspace() -> Path:
     from muc_core.workspace import Workspace
+    from muc_core.workspace.evidence import key_file
 
-    return Workspace().home / "signing-key.pem"
+    return key_file(Workspace())

@@ -7,7 +7,6 @@ import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from muc_core.cli.keys import read_file
 from muc_core.cli.output import JsonFlag, emit
 from muc_core.errors import MucError
 
@@ -50,17 +49,18 @@ def verify(
     from muc_core.evidence.container import MAX_BYTES
     from muc_core.evidence.keys import read_public_key
     from muc_core.evidence.verify import pictures_meant, verify_pack
-    from muc_core.reports import to_html
+    from muc_core.reports.evidence import write_reports
+    from muc_core.workspace.evidence import read_small
 
     signer = None
     if public_key is not None:
-        signer = read_public_key(read_file(public_key, "name the signer's public key"), str(public_key))
+        signer = read_public_key(read_small(public_key, "name the signer's public key"), str(public_key))
     try:
         with pack.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise MucError(f"{pack} cannot be read ({error.strerror or error}); name an evidence pack") from error
-    found = verify_pack(data, public_key=signer, report=lambda result, title: to_html(result, title=title))
+    found = verify_pack(data, public_key=signer, write_reports=write_reports)
     meant = None
     if with_pictures is not None and found.verified and found.manifest is not None:
         pictures = usable_dataset(ingest_folder(with_pictures, name=with_pictures.name), with_pictures)

@@ -1,4 +1,5 @@
-"""Ed25519 keys (RFC 8032) in PEM: the private one under a passphrase (PKCS #8), the public one to be handed around."""
+"""Ed25519 keys (RFC 8032) in PEM: the private one under a passphrase (PKCS #8) if its owner wants, the public one to be
+handed around."""
 
 import hashlib
 
@@ -7,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
+    NoEncryption,
     PrivateFormat,
     PublicFormat,
     load_pem_private_key,
@@ -33,11 +35,12 @@ def new_key() -> Ed25519PrivateKey:
     return Ed25519PrivateKey.generate()
 
 
-def write_private_key(key: Ed25519PrivateKey, passphrase: str) -> bytes:
-    """The private key as PEM, encrypted. Raises `MucError` for an empty passphrase."""
-    if not passphrase:
+def write_private_key(key: Ed25519PrivateKey, passphrase: str | None) -> bytes:
+    """The private key as PEM, encrypted unless the passphrase is None. Raises `MucError` for an empty passphrase."""
+    if passphrase == "":
         raise MucError("the passphrase is empty; a signing key needs one, because whoever reads its file could sign")
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase.encode()))
+    lock = NoEncryption() if passphrase is None else BestAvailableEncryption(passphrase.encode())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock)
 
 
 def write_public_key(key: Ed25519PublicKey) -> bytes:

@@ -5,12 +5,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from muc_core.audit.audit import AuditSettings
-from muc_core.encoders.manifest import Moment, explain
+from muc_core.encoders.manifest import EncoderManifest, Moment, Settings, explain
 from muc_core.errors import MucError
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
-PUBLIC_KEY, RESULT, VECTORS, REPORT = "public-key.pem", "result.json", "vectors.safetensors", "report.html"
-DIGESTED = (PUBLIC_KEY, RESULT, VECTORS, REPORT)
+PUBLIC_KEY, RESULT, VECTORS = "public-key.pem", "result.json", "vectors.safetensors"
+REPORT, REPORT_PDF = "report.html", "report.pdf"
+DIGESTED = (PUBLIC_KEY, RESULT, VECTORS, REPORT, REPORT_PDF)
 FILES = (MANIFEST, SIGNATURE, *DIGESTED)
 """All files of a pack, in their order."""
 
@@ -36,15 +37,57 @@ class Picture(_Part):
     digest: Digest
 
 
+class Origin(_Part):
+    """How an encoder came to be, as its own record says: the word of whoever made it, which no audit can check.
+
+    Attributes:
+        method: the unlearning method; None for an original encoder.
+        original: name of the encoder it was made from.
+        created: when it was made.
+        settings, seeds: of the method.
+        asked_to_forget: how many pictures its record lists as those to be forgotten; None when it lists none.
+        source: where an encoder from elsewhere came from, a sentence.
+    """
+
+    method: str | None
+    original: str | None
+    created: Moment
+    settings: Settings
+    seeds: dict[str, int]
+    asked_to_forget: int | None
+    source: str | None
+
+
 class EncoderIdentity(_Part):
-    """Which encoder was asked: its name where the audit was made, and the digest of its weights and preparation."""
+    """Which encoder was asked.
+
+    Attributes:
+        name: where the audit was made.
+        digest: of its weights and preparation.
+        origin: None when nothing is known of it.
+    """
 
     name: str
     digest: str
+    origin: Origin | None = None
+
+    @staticmethod
+    def of(manifest: EncoderManifest) -> "EncoderIdentity":
+        """An encoder by its manifest."""
+        origin = Origin(
+            method=manifest.method,
+            original=manifest.original,
+            created=manifest.created,
+            settings=manifest.settings,
+            seeds=manifest.seeds,
+            asked_to_forget=len(manifest.data.split.forget) if manifest.data and manifest.data.split.forget else None,
+            source=manifest.source,
+        )
+        return EncoderIdentity(name=manifest.name, digest=manifest.content_digest, origin=origin)
 
 
-class Manifest(_Part):
-    """What the signature stands for.
+class Statement(_Part):
+    """What was audited and how: all that a pack says besides the result, the vectors, and what is signed.
 
     Attributes:
         title: what was asked.
@@ -55,10 +98,9 @@ class Manifest(_Part):
         merkle_root: over the digests of both.
         warnings: what was known of the pictures before the statistics.
         not_recomputed: parts of the result that need encoders or pictures, and so cannot be computed from the vectors.
-        files: SHA-256 of every file but the manifest and its signature.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     title: str
     created: Moment
     settings: AuditSettings
@@ -70,13 +112,22 @@ class Manifest(_Part):
     merkle_root: Digest
     warnings: tuple[str, ...]
     not_recomputed: tuple[str, ...] = ("checks", "collateral")
-    files: dict[str, Digest]
 
     @model_validator(mode="after")
-    def _can_be_checked(self) -> "Manifest":
+    def _can_be_checked(self) -> "Statement":
         check_size(len(self.owner), len(self.controls), self.settings)
         if "after" not in self.encoders:
             raise ValueError("the encoder after is not named")
+        return self
+
+
+class Manifest(Statement):
+    """What the signature stands for: the statement, and the SHA-256 of every other file but the signature."""
+
+    files: dict[str, Digest]
+
+    @model_validator(mode="after")
+    def _names_every_file(self) -> "Manifest":
         if set(self.files) != set(DIGESTED):
             raise ValueError(f"files must be {', '.join(DIGESTED)}")
         return self

@@ -5,7 +5,7 @@ It needs neither a network nor an encoder. A pack may come from anyone: whatever
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from muc_core.audit.inputs import AuditInputs
 from muc_core.audit.result import AuditResult
 from muc_core.data.dataset import ImageTextDataset
-from muc_core.encoders.manifest import explain, installed_versions
+from muc_core.encoders.manifest import explain
 from muc_core.errors import MucError
 from muc_core.evidence.container import read_container
 from muc_core.evidence.keys import Ed25519PublicKey, fingerprint, is_signed, read_public_key
@@ -23,19 +23,19 @@ from muc_core.evidence.manifest import (
     MANIFEST,
     PUBLIC_KEY,
     REPORT,
+    REPORT_PDF,
     RESULT,
     SIGNATURE,
     VECTORS,
     Manifest,
     read_manifest,
 )
+from muc_core.evidence.pack import TYPESETTING, WriteReports, versions
 from muc_core.evidence.pictures import merkle_root, picture_digests
 from muc_core.evidence.vectors import read_vectors
 
 TOLERANCE = 1e-6
 """Relative and absolute: how far figures may differ that another processor computes from the same vectors."""
-
-Report = Callable[[AuditResult, str], str]
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,15 @@ class Verification:
 
 
 def verify_pack(
-    data: bytes, *, public_key: Ed25519PublicKey | None = None, report: Report | None = None
+    data: bytes, *, public_key: Ed25519PublicKey | None = None, write_reports: WriteReports | None = None
 ) -> Verification:
     """Check a pack.
 
     Args:
         data: the zip's bytes, from anyone.
         public_key: who must have signed; None: the key in the pack, which anyone may have put there.
-        report: makes the report of a result and a title, to compare it with the one in the pack; that is only done
-            where this version of the program made the pack.
+        write_reports: makes the reports anew, to compare them with those in the pack; that is only done where the
+            versions of the programs are those that made the pack.
     """
     try:
         container = read_container(data)
@@ -110,13 +110,29 @@ def verify_pack(
     result: AuditResult | None = None
     try:
         result = _recomputed(manifest, files[RESULT], files[VECTORS])
-        if report is None or manifest.versions.get("muc-audit") != installed_versions()["muc-audit"]:
-            notes.append(f"{REPORT} is as signed; whether it says what {RESULT} says was not compared")
-        elif report(result, manifest.title).encode() != files[REPORT]:
-            raise MucError(f"{REPORT} is not the report of {RESULT}")
+        if write_reports is None or not _made_by_these_programs(manifest):
+            notes.append(
+                f"{REPORT} and {REPORT_PDF} are as signed; whether they say what {RESULT} says was not compared"
+            )
+        else:
+            _check_reports(manifest, result, signer, files, write_reports)
     except MucError as error:
         problems = (str(error),)
     return Verification(problems, tuple(notes), signer, manifest, result)
+
+
+def _made_by_these_programs(manifest: Manifest) -> bool:
+    here = versions()
+    return all(manifest.versions.get(name) == here[name] for name in ("muc-audit", *TYPESETTING))
+
+
+def _check_reports(
+    manifest: Manifest, result: AuditResult, signer: str, files: Mapping[str, bytes], write_reports: WriteReports
+) -> None:
+    again = write_reports(manifest, result, signer)
+    for name, content in ((REPORT, again.html), (REPORT_PDF, again.pdf)):
+        if content != files[name]:
+            raise MucError(f"{name} is not the report of {RESULT}")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from muc_core.errors import MucError
 from muc_core.reports.story import Bar, Guess, Picture, Story, percent
 
 TEMPLATE = Path(__file__).with_name("story.typ")
-_FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 """DejaVu Sans, which comes with matplotlib and knows most letters."""
 
 
@@ -36,7 +36,7 @@ def to_pdf(story: Story) -> bytes:
         content = _Writer(folder).plain(story)
         (folder / "story.json").write_text(json.dumps(content), encoding="utf-8")
         (folder / TEMPLATE.name).write_bytes(TEMPLATE.read_bytes())
-        compiler = typst.Compiler(folder / TEMPLATE.name, root=folder, font_paths=[_FONTS])
+        compiler = typst.Compiler(folder / TEMPLATE.name, root=folder, font_paths=[FONTS])
         pdf = compiler.compile(format="pdf")
     assert isinstance(pdf, bytes)
     return pdf

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -16,8 +17,8 @@ from muc_core.data.dataset import ImageTextDataset, Item, TensorImages
 from muc_core.evidence.container import write_container
 from muc_core.evidence.keys import Ed25519PrivateKey
 from muc_core.evidence.manifest import EncoderIdentity
-from muc_core.evidence.pack import make_pack
-from muc_core.reports import to_html
+from muc_core.evidence.pack import Draft, sign, take_down
+from muc_core.reports.evidence import write_reports
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 TITLE = "Did <it> forget?"
@@ -49,20 +50,28 @@ def pictures(n: int, seed: int) -> ImageTextDataset:
 
 
 @cache
-def pack(mode: Mode = "image-text") -> bytes:
+def draft(mode: Mode = "image-text") -> Draft:
     made_from = inputs(mode)
-    result = made_from.result()
-    return make_pack(
+    return take_down(
         made_from,
-        result,
+        made_from.result(),
         title=TITLE,
-        report=to_html(result, title=TITLE),
         owner=pictures(OWNER, 1),
         controls=pictures(CONTROLS, 2),
         encoders={role: EncoderIdentity(name=f"demo-{role}", digest="0" * 64) for role in ("before", "after")},
-        key=KEY,
         salt=b"s" * 32,
     )
+
+
+@cache
+def pack(mode: Mode = "image-text") -> bytes:
+    return sign(draft(mode), KEY, write_reports)
+
+
+def retitled(title: str) -> bytes:
+    """A pack whose signer gave it this title."""
+    statement = draft().statement.model_copy(update={"title": title})
+    return sign(replace(draft(), statement=statement), KEY, write_reports)
 
 
 def signed_anew(files: Mapping[str, bytes], manifest: Mapping[str, object] | None = None) -> bytes:

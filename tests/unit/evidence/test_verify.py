@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.numpy import load, save
 
 from muc_core.audit.audit import AuditSettings
-from muc_core.audit.result import AuditResult, Mode
+from muc_core.audit.result import Mode
 from muc_core.data.ingest import ingest_folder, usable_dataset
 from muc_core.errors import MucError
 from muc_core.evidence import container
@@ -25,12 +25,12 @@ from muc_core.evidence.keys import new_key
 from muc_core.evidence.manifest import FILES, check_size, read_manifest
 from muc_core.evidence.pictures import merkle_root, picture_digests
 from muc_core.evidence.verify import Verification, pictures_meant, verify_pack
-from muc_core.reports import to_html
+from muc_core.reports.evidence import write_reports
 from tests.unit.evidence.pack import CONTROLS, KEY, OWNER, TITLE, inputs, pack, pictures, signed_anew
 
 
 def verified(data: bytes) -> Verification:
-    return verify_pack(data, public_key=KEY.public_key(), report=lambda result, title: to_html(result, title=title))
+    return verify_pack(data, public_key=KEY.public_key(), write_reports=write_reports)
 
 
 def problem(data: bytes) -> str:
@@ -155,20 +155,14 @@ def test_a_signer_cannot_tell_another_verdict() -> None:
     assert told.startswith("verdict in result.json is")
 
 
-def test_a_report_that_says_something_else_is_found() -> None:
-    assert "is not the report of" in problem(signed_anew({**files(), "report.html": b"<h1>Forgotten</h1>"}))
+@pytest.mark.parametrize("name", ["report.html", "report.pdf"])
+def test_a_report_that_says_something_else_is_found(name: str) -> None:
+    assert f"{name} is not the report of" in problem(signed_anew({**files(), name: b"<h1>Forgotten</h1>"}))
 
 
 def test_rounding_on_another_processor_is_no_change() -> None:
-    p = inputs().result().findings["like never-seen"].effect.value
-    assert verified(
-        signed_anew(_quiet(_result(_set("findings.like never-seen.effect.value", p + 1e-9)), inputs().result()))
-    ).verified
-
-
-def _quiet(data: bytes, result: AuditResult) -> dict[str, bytes]:
-    """The files of a pack with the report of this result."""
-    return {**read_container(data).files, "report.html": to_html(result, title=TITLE).encode()}
+    effect = inputs().result().findings["like never-seen"].effect.value
+    assert verified(_result(_set("findings.like never-seen.effect.value", effect + 1e-9))).verified
 
 
 def _vectors(**changed: np.ndarray | None) -> bytes:
@@ -203,7 +197,7 @@ ZERO = np.zeros((2, ITEMS, 6), np.float32)
         (signed_anew({**files(), "vectors.safetensors": b""}), "cannot be read"),
         (signed_anew({**files(), "result.json": b"[" * 100_000}), "is not the result of an audit"),
         (signed_anew({**files(), "result.json": b"\xff{}"}), "is not the result of an audit"),
-        (signed_anew(files(), {"schema_version": 2}), "is not the manifest"),
+        (signed_anew(files(), {"schema_version": 1}), "is not the manifest"),
         (signed_anew(files(), {"surprise": 1}), "is not the manifest"),
         (signed_anew(files(), {"encoders": {}}), "the encoder after is not named"),
         (signed_anew(files(), {"merkle_root": "0" * 64}), "Merkle root"),
@@ -235,9 +229,9 @@ def zipped(members: list[tuple[str, bytes]], compression: int = zipfile.ZIP_STOR
         (lambda: b"PK" + bytes(1000), "list of files was changed"),
         (lambda: zipped([("../../etc/passwd", b"x")]), "it holds '../../etc/passwd'"),
         (lambda: zipped([("/" + "a" * 5000, b"x")]), "list of files was changed"),
-        (lambda: zipped(list(files().items())[:-1]), "report.html is missing"),
+        (lambda: zipped(list(files().items())[:-1]), "report.pdf is missing"),
         (lambda: zipped([*list(files().items())[:-1], ("manifest.json", b"{}")]), "manifest.json is there more than"),
-        (lambda: zipped([*files().items(), ("extra", b"x")]), "it lists 7 files"),
+        (lambda: zipped([*files().items(), ("extra", b"x")]), "it lists 8 files"),
         (lambda: zipped([(f"{i}", b"") for i in range(70_000)]), "it is written as a zip of many gigabytes|it lists"),
         (lambda: zipped(list(files().items())[::-1]), "another order"),
         (lambda: zipped(list(files().items())), "changed between its files"),

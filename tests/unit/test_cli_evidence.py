@@ -9,8 +9,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from muc_core.cli import app
-from muc_core.cli.keys import PASSPHRASE
+from muc_core.cli.keys import PASSPHRASE, signing_key
 from muc_core.data.demo import demo_split, load_demo
+from muc_core.evidence.keys import fingerprint
 from tests.unit.evidence.pack import OWNER, pack, pictures, retitled
 
 
@@ -55,6 +56,15 @@ def test_a_key_without_a_passphrase_is_refused_and_nobody_is_asked_in_a_pipe(
     monkeypatch.delenv(PASSPHRASE)
     assert f"set the environment variable {PASSPHRASE}" in call("keys", "new", "--out", home / "a.pem", code=2)
     assert not (home / "a.pem").exists()
+
+
+def test_a_key_stays_unlocked_only_when_that_was_asked_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(PASSPHRASE)
+    told = json.loads(call("keys", "new", "--no-passphrase", "--json"))
+    private = Path(told["private"])
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    assert b"ENCRYPTED" not in private.read_bytes()
+    assert fingerprint(signing_key(None).public_key()) == told["fingerprint"]
 
 
 def test_evidence_is_refused_before_the_audit_when_it_cannot_be_signed(

@@ -9,10 +9,11 @@ import pytest
 from muc_core.audit.result import VERDICT_MEANING, AuditResult, Check, Verdict
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.evidence.manifest import EncoderIdentity, Origin, Statement
-from muc_core.reports.document import Document, Pairs, Points, Section, shown
+from muc_core.reports.document import Document, Pairs, Section, shown
 from muc_core.reports.document_html import to_html
 from muc_core.reports.document_pdf import to_pdf
 from muc_core.reports.evidence import report_document, write_reports
+from muc_core.reports.story import Points
 from tests.unit.evidence.pack import OWNER, draft
 
 SIGNER = "ab" * 32

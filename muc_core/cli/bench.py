@@ -1,4 +1,4 @@
-"""`muc bench-methods`: every unlearning method on the demo, over seeds."""
+"""`muc bench-methods`: every unlearning method on the demo or with a preset, over seeds."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -29,6 +29,19 @@ def bench_methods(
         list[str] | None,
         typer.Option(
             help="Families to run, once each or with commas between; all that the demo has.", metavar="NAME,..."
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Run a preset (`muc presets`) in place of the demo's families.", show_default=False),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="What the preset is trained on, such as cifar10:PATH.", show_default=False)
+    ] = None,
+    forget: Annotated[
+        str | None,
+        typer.Option(
+            help="The forget set; the artist's drawings in the demo, random:10% elsewhere.", show_default=False
         ),
     ] = None,
     methods: Annotated[
@@ -75,14 +88,15 @@ def bench_methods(
     latex: Annotated[Path | None, typer.Option(help="File for the tables as LaTeX.", show_default=False)] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run every unlearning method on the demo, with several seeds, and say which comes nearest to Retrain.
+    """Run every unlearning method over several seeds, on the demo or with a preset: which comes nearest to Retrain?
 
     Each finished evaluation is kept at once: started again, the command does what is missing. Ends with 0 when the plan
     is complete and 13 when the time was over before.
 
     Example: `muc bench-methods --family clip --methods ac,neggrad --out results`
     """
-    from muc_core.jobs.bench.plan import known_families, make_plan
+    from muc_core.data.sets import absolute_spec
+    from muc_core.jobs.bench.plan import make_plan
     from muc_core.jobs.bench.report import into_page, read_report
     from muc_core.jobs.bench.run import run_plan
     from muc_core.workspace.files import write_file
@@ -93,7 +107,10 @@ def bench_methods(
     missing = 0
     if report is None:
         plan = make_plan(
-            families=_names(family) or known_families(),
+            families=_names(family),
+            preset=preset,
+            data=None if data is None else absolute_spec(data),
+            forget=forget,
             methods=_names(methods),
             train_seeds=train_seeds,
             unlearn_seeds=unlearn_seeds,

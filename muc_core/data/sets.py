@@ -5,6 +5,7 @@ A path is a data set in one of the registered formats, told from its content, or
 
 import difflib
 import os
+import random
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,8 @@ def resolve_ids(spec: str, dataset: ImageTextDataset, split: DataSplit | None) -
 
     "train", "forget", "retain", "held-out" and "calibration" are the split's. "owner:X" and "category:X" (the items'
     label) name items that were trained on, in the order of the data set; without a split, all such items. "ids:FILE" is
-    a UTF-8 text file with one id a line; blank lines and lines that begin with # are passed over.
+    a UTF-8 text file with one id a line; blank lines and lines that begin with # are passed over. "random:100" and
+    "random:10%" are so many items that were trained on, drawn at random with the seed of the split (0 without one).
 
     Raises:
         UnknownName: no such set; the message lists what is known.
@@ -89,10 +91,12 @@ def resolve_ids(spec: str, dataset: ImageTextDataset, split: DataSplit | None) -
     kind, colon, value = spec.partition(":")
     if colon and kind == "ids":
         return _read_ids(Path(value), dataset)
+    if colon and kind == "random":
+        return _draw_ids(value, dataset, split)
     if colon and kind in ("owner", "category"):
         return _grouped_ids(kind, value, dataset, split)
     known = name_some([info.spec for info in list_sets(dataset, split)], 12)
-    raise UnknownName(f"there is no set {spec[:100]!r}; known: {known}, ids:FILE")
+    raise UnknownName(f"there is no set {spec[:100]!r}; known: {known}, random:COUNT, ids:FILE")
 
 
 def resolve_items(spec: str, *, dataset: ImageTextDataset, split: DataSplit | None) -> ImageTextDataset:
@@ -109,14 +113,15 @@ def resolve_items(spec: str, *, dataset: ImageTextDataset, split: DataSplit | No
         return location.open()
     known = name_some([info.spec for info in list_sets(dataset, split)], 12)
     raise UnknownName(
-        f"there is no set {spec[:100]!r}; known: {known}, ids:FILE, or the path of a folder, zip or picture"
+        f"there is no set {spec[:100]!r}; known: {known}, random:COUNT, ids:FILE, or the path of a folder, zip or "
+        "picture"
     )
 
 
 def is_named_set(spec: str) -> bool:
     """Whether a spec names items of the data set rather than a path."""
     kind, colon, _ = spec.partition(":")
-    return spec in _PARTS or (bool(colon) and kind in ("owner", "category", "ids"))
+    return spec in _PARTS or (bool(colon) and kind in ("owner", "category", "ids", "random"))
 
 
 def list_sets(dataset: ImageTextDataset, split: DataSplit | None) -> list[SetInfo]:
@@ -165,6 +170,22 @@ def _grouped_ids(kind: str, value: str, dataset: ImageTextDataset, split: DataSp
     near = difflib.get_close_matches(value, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     raise UnknownName(f"there is no {kind} {value!r} in {dataset.name!r}{hint} Known: {', '.join(known) or 'none'}")
+
+
+def _draw_ids(value: str, dataset: ImageTextDataset, split: DataSplit | None) -> tuple[str, ...]:
+    trained = sorted(dataset.ids if split is None else split.train)
+    number = value.removesuffix("%")
+    try:
+        count = round(len(trained) * float(number) / 100) if number != value else int(number)
+    except (ValueError, OverflowError):
+        count = 0
+    if not 1 <= count < len(trained):
+        raise MucError(
+            f"'random:{value[:100]}' is no number of items; write random:1 to random:{len(trained) - 1}, or a share "
+            "such as random:10%"
+        )
+    drawn = set(random.Random(0 if split is None else split.seed).sample(trained, count))
+    return tuple(item_id for item_id in dataset.item_ids if item_id in drawn)
 
 
 def _read_ids(file: Path, dataset: ImageTextDataset) -> tuple[str, ...]:

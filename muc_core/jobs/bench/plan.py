@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 import muc_core.unlearning.methods  # noqa: F401  (registers them)
-from muc_core.errors import UnknownName
+from muc_core.errors import MucError, UnknownName
 from muc_core.jobs.bench.results import Result
 from muc_core.jobs.demo import ORIGINALS, UNLEARNED
 from muc_core.jobs.presets import PRESETS
@@ -19,6 +19,7 @@ from muc_core.unlearning.method import METHODS
 
 ORIGINAL, RETRAIN = "original", "retrain"
 FORGET = "owner:artist"
+RANDOM_TENTH = "random:10%"
 SEARCH_SEED = 900
 """Of every trial of a search: none of the bench's unlearnings has it."""
 
@@ -29,10 +30,12 @@ class Plan(BaseModel):
     """What to run.
 
     Attributes:
-        families: of the demo's originals, such as "clip".
+        families: of the demo's originals, such as "clip", or the name of one preset.
         methods: names of unlearning methods; Retrain is always among them.
         train_seeds, unlearn_seeds, eval_seeds: how many of each, from 0 on.
         epochs_scale: share of every recipe's epochs, at least one epoch: less than 1 is a rehearsal.
+        data: what a preset is trained on when it does not say.
+        forget: the forget set.
         search: trials by which each method's settings were found; 0: they are the recipes.
         settings: by family and method, what differs from the recipe.
     """
@@ -45,8 +48,14 @@ class Plan(BaseModel):
     unlearn_seeds: int = Field(default=2, ge=1, le=100)
     eval_seeds: int = Field(default=1, ge=1, le=100)
     epochs_scale: float = Field(default=1.0, gt=0, le=10)
+    data: str | None = None
+    forget: str = FORGET
     search: int = Field(default=0, ge=0)
     settings: dict[str, dict[str, Values]] = Field(default_factory=dict)
+
+    def methods_of(self, family: str) -> list[str]:
+        """The methods that work on a family of the demo, or on that of a preset."""
+        return [method for method in self.methods if METHODS.get(method).works_on(_encoders_of(family))]
 
     def changed(self, family: str, method: str) -> Values:
         return self.settings.get(family, {}).get(method, {})
@@ -112,7 +121,10 @@ def known_families() -> tuple[str, ...]:
 
 def make_plan(
     *,
-    families: Sequence[str],
+    families: Sequence[str] = (),
+    preset: str | None = None,
+    data: str | None = None,
+    forget: str | None = None,
     methods: Sequence[str] = (),
     train_seeds: int = 3,
     unlearn_seeds: int = 2,
@@ -121,19 +133,34 @@ def make_plan(
 ) -> Plan:
     """A plan; no methods: all that work on the family.
 
+    Args:
+        families: of the demo; none: all that it has.
+        preset: in place of families of the demo; `data` is what to train on when the preset does not say.
+        forget: the forget set; None: the artist's drawings in the demo, a tenth at random elsewhere.
+
     Raises:
-        UnknownName: families or methods that are not known.
-        MucError: a method that works on none of the families.
+        UnknownName: families, methods or a preset that are not known.
+        MucError: both families and a preset, data without a preset, or a method that works on none of the families.
     """
-    for family in families:
-        if family not in known_families():
-            raise UnknownName(f"the demo has no family {family!r} to run; known: {', '.join(known_families())}")
+    if preset is None:
+        if data is not None:
+            raise MucError("name the preset that is to be trained on these data; the demo has its own")
+        for family in families:
+            if family not in known_families():
+                raise UnknownName(f"the demo has no family {family!r} to run; known: {', '.join(known_families())}")
+    elif families:
+        raise MucError("name families of the demo or a preset, not both")
+    else:
+        PRESETS.get(preset).job("original", data=data)  # refuses a preset without data
+    subjects = (preset,) if preset else tuple(dict.fromkeys(families or known_families()))
     for method in methods:
-        if not any(METHODS.get(method).works_on(family) for family in families):
-            METHODS.get(method).check_family(families[0])
+        if not any(METHODS.get(method).works_on(_encoders_of(subject)) for subject in subjects):
+            METHODS.get(method).check_family(_encoders_of(subjects[0]))
     chosen = methods or METHODS.names()
     return Plan(
-        families=tuple(dict.fromkeys(families)),
+        families=subjects,
+        data=data,
+        forget=forget or (FORGET if preset is None or PRESETS.get(preset).data == "demo" else RANDOM_TENTH),
         methods=tuple(name for name in METHODS.names() if name in {*chosen, RETRAIN}),
         train_seeds=train_seeds,
         unlearn_seeds=unlearn_seeds,
@@ -147,11 +174,10 @@ def evaluations(plan: Plan) -> list[Evaluated]:
     found: list[Evaluated] = []
     for family in plan.families:
         for train_seed in range(plan.train_seeds):
-            original = _original(family, train_seed, plan.epochs_scale)
+            original = _original(family, train_seed, plan)
             made = {
                 (method, seed): _unlearned(original, method, seed, plan)
-                for method in plan.methods
-                if METHODS.get(method).works_on(family)
+                for method in plan.methods_of(family)
                 for seed in range(plan.unlearn_seeds)
             }
             for eval_seed in range(plan.eval_seeds):
@@ -170,20 +196,29 @@ def needed(each: Evaluated) -> Iterator[Made]:
         yield each.retrained
 
 
+def _encoders_of(family: str) -> str:
+    return PRESETS.get(family).family if family in PRESETS.names() else family
+
+
 def first_original(plan: Plan, family: str) -> Made:
     """The original that settings are searched on."""
-    return _original(family, 0, plan.epochs_scale)
+    return _original(family, 0, plan)
 
 
 def trial(original: Made, method: str, changed: Values, plan: Plan) -> Made:
     """An encoder unlearned with settings on trial."""
     settings = _scaled({**recipe_of(original.family, method), **changed}, plan.epochs_scale)
-    return _made(original, method, 0, settings, SEARCH_SEED)
+    return _made(original, method, 0, settings, plan.forget, SEARCH_SEED)
 
 
-def _original(family: str, seed: int, scale: float) -> Made:
-    recipe = next(job for job in ORIGINALS if job.family == family and job.name == f"demo-{family}")
-    settings = _scaled(recipe.settings, scale)
+def _original(family: str, seed: int, plan: Plan) -> Made:
+    if family in PRESETS.names():
+        recipe = PRESETS.get(family).job(family, data=plan.data)
+        epochs = METHODS.get(RETRAIN).settings().epochs
+        recipe = recipe.model_copy(update={"settings": {"epochs": epochs, **recipe.settings}})
+    else:
+        recipe = next(job for job in ORIGINALS if job.family == family and job.name == f"demo-{family}")
+    settings = _scaled(recipe.settings, plan.epochs_scale)
     content = recipe.model_copy(update={"settings": settings, "seed": seed})
     name = f"{family}-{ORIGINAL}-t{seed}-{_digest(content.model_dump(mode='json'))[:8]}"
     return Made(family, ORIGINAL, seed, 0, content.model_copy(update={"name": name}))
@@ -193,19 +228,19 @@ def _unlearned(original: Made, method: str, seed: int, plan: Plan) -> Made:
     family = original.family
     settings = _scaled({**recipe_of(family, method), **plan.changed(family, method)}, plan.epochs_scale)
     # a seed of its own: Retrain must not begin with the original's weights
-    return _made(original, method, seed, settings, 1000 + 100 * original.train_seed + seed)
+    return _made(original, method, seed, settings, plan.forget, 1000 + 100 * original.train_seed + seed)
 
 
-def _made(original: Made, method: str, number: int, settings: Values, seed: int) -> Made:
-    job = UnlearnJob(name="unnamed", method=method, original=original.name, forget=FORGET, settings=settings, seed=seed)
+def _made(original: Made, method: str, number: int, settings: Values, forget: str, seed: int) -> Made:
+    job = UnlearnJob(name="unnamed", method=method, original=original.name, forget=forget, settings=settings, seed=seed)
     name = f"{original.family}-{method}-t{original.train_seed}-u{number}-{_digest(job.model_dump(mode='json'))[:8]}"
     return Made(original.family, method, original.train_seed, number, job.model_copy(update={"name": name}))
 
 
 def recipe_of(family: str, method: str) -> Values:
-    """Settings of a method: the demo's, else those that suit the preset of the demo's original, else its defaults."""
+    """Settings of a method: the demo's, else those that suit the preset, else its defaults."""
     found = {job.method: job.settings for job in UNLEARNED if job.original == f"demo-{family}"}
-    preset = f"demo-{family}"
+    preset = family if family in PRESETS.names() else f"demo-{family}"
     suited = PRESETS.get(preset).unlearning if preset in PRESETS.names() else {}
     given = found.get(method, suited.get(method, {}))
     return {"epochs": METHODS.get(method).settings().epochs, **given, "checkpoints": 1}

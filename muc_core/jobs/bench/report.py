@@ -35,8 +35,9 @@ class Report:
 
     @property
     def families(self) -> tuple[str, ...]:
+        """Those of the demo in its order, then presets."""
         there = {result.family for result in self.results}
-        return tuple(family for family in known_families() if family in there)
+        return tuple(name for name in dict.fromkeys([*known_families(), *sorted(there)]) if name in there)
 
     def methods(self, family: str) -> tuple[str, ...]:
         """Nearest to Retrain first; the original at the top, methods without a gap at the end."""

@@ -23,7 +23,7 @@ from muc_core.data.sets import load_dataset, resolve_ids
 from muc_core.encoders.family import FAMILIES
 from muc_core.errors import MucError
 from muc_core.evaluation.utility import SetFigures, mean_difference
-from muc_core.jobs.bench.plan import FORGET, ORIGINAL, RETRAIN, Made, Plan, Values, first_original, recipe_of, trial
+from muc_core.jobs.bench.plan import ORIGINAL, RETRAIN, Made, Plan, Values, first_original, recipe_of, trial
 from muc_core.jobs.bench.pool import Answer, Device, attempt, crew
 from muc_core.jobs.bench.results import read_records
 from muc_core.jobs.bench.work import make
@@ -104,19 +104,19 @@ def search(
         Cancelled: from `progress`.
     """
     known = [each for each in read_records(out / TRIALS, Trial) if each.epochs_scale == plan.epochs_scale]
-    methods = [method for method in plan.methods if method != RETRAIN]
-    total = trials * len(methods) * len(plan.families)
+    methods = {name: [method for method in plan.methods_of(name) if method != RETRAIN] for name in plan.families}
+    total = trials * sum(map(len, methods.values()))
     studies = []
     with crew(home, processes=processes, device=device) as pool, (out / TRIALS).open("a", encoding="utf-8") as record:
         for family in plan.families:
             original = first_original(plan, family)
             progress.report(0, total, f"{family} original")
-            at_first = pool.submit(attempt, _try, original, deadline).result()
+            at_first = pool.submit(attempt, _try, (original, plan.forget), deadline).result()
             if at_first.stopped:
                 return None
             if at_first.value is None:
                 raise MucError(at_first.error or at_first.defect or "")
-            for method in methods:
+            for method in methods[family]:
                 before = [each for each in known if (each.family, each.method) == (family, method)]
                 studies.append(_Study(plan, original, at_first.value, method, before[:trials]))
         for found in _run(studies, trials, pool, processes, deadline):
@@ -232,7 +232,7 @@ def _run(
             key=lambda study: len(study.trials),
         )
         for study in waiting[: processes - len(running)]:
-            running[pool.submit(attempt, _try, study.next(), deadline)] = study
+            running[pool.submit(attempt, _try, (study.next(), study.plan.forget), deadline)] = study
         if not running:
             return
         finished, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -245,14 +245,20 @@ def _run(
             yield study.take(answer)
 
 
-def _try(made: Made, workspace: Workspace, progress: Progress) -> Sets:
-    """Make an encoder and look at it; one on trial is deleted then. Raises `MucError`, `Cancelled`."""
+def _try(asked: tuple[Made, str], workspace: Workspace, progress: Progress) -> Sets:
+    """Make an encoder and look at it, given the forget set; one on trial is deleted then.
+
+    Raises:
+        MucError: it cannot be made, or there is too little to look at.
+        Cancelled: from `progress`.
+    """
+    made, forget = asked
     make(made, workspace, progress)
     record = workspace.encoder(made.name)
     assert record.manifest.data is not None  # it was trained here
     dataset = load_dataset(record.manifest.data.spec)
     split = record.manifest.data.split
-    split = split.choose_forget(resolve_ids(FORGET, dataset, split))
+    split = split.choose_forget(resolve_ids(forget, dataset, split))  # an original has none yet
     parts = split.forget, split.calibration, split.retain
     count = min(len(part) for part in parts)
     if count < 2:

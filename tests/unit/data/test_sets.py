@@ -112,6 +112,23 @@ def test_each_listed_set_resolves_to_its_count() -> None:
     assert resolve_ids("owner:artist", demo, split) == split.forget
 
 
+def test_random_sets_are_drawn_from_what_was_trained_on_with_the_seed_of_the_split() -> None:
+    drawn = {resolve_ids("random:2", DATASET, SPLIT.model_copy(update={"seed": seed})) for seed in range(40)}
+    assert len(drawn) == 6  # every pair of the four
+    for ids in drawn:
+        assert len(ids) == 2
+        assert set(ids) < set(SPLIT.train)
+        assert SPLIT.choose_forget(ids).forget == ids
+    assert resolve_ids("random:50%", DATASET, SPLIT) == resolve_ids("random:2", DATASET, SPLIT)
+    assert len(resolve_ids("random:5", DATASET, None)) == 5
+
+
+@pytest.mark.parametrize("value", ["", "0", "-1", "4", "100%", "1e9%", "nan%", "inf%", "two", "1.5", "%"])
+def test_random_sets_that_are_none_or_all_are_refused(value: str) -> None:
+    with pytest.raises(MucError, match="write random:1 to random:3, or a share such as random:10%"):
+        resolve_ids(f"random:{value}", DATASET, SPLIT)
+
+
 def test_ids_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "ids.txt"
     file.write_bytes("\ufeff# the birds\r\nb2\r\n\r\n  b3  \r\n# c1\r\n".encode())

@@ -3,7 +3,9 @@
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +21,11 @@ from muc_core.jobs.bench.pool import _Queue
 from muc_core.jobs.bench.report import BEGIN, END, Report, into_page, read_report
 from muc_core.jobs.bench.results import PLAN, RESULTS, Audited, Result, read_results
 from muc_core.jobs.bench.run import run_plan
+from muc_core.jobs.presets import PRESETS
+from muc_core.jobs.tasks.train import TrainJob
 from muc_core.jobs.tasks.unlearn import UnlearnJob
 from muc_core.unlearning.method import METHODS
+from tests.data_sets import write_cifar
 
 
 def plan(**changes: object) -> Plan:
@@ -75,6 +80,55 @@ def test_unknown_families_and_methods_are_named() -> None:
         plan(families=["onnx"])
     with pytest.raises(UnknownName, match="neggrad"):
         plan(methods=["nothing"])
+
+
+def test_a_preset_is_run_on_what_it_is_given_with_its_own_settings_and_a_random_forget_set() -> None:
+    found = evaluations(make_plan(preset="paper-cifar10-simclr", data="cifar10:data", methods=["ac"], train_seeds=1))
+    jobs = {each.made.method: each.made.job for each in found}
+    original, ac, retrain = jobs["original"], jobs["ac"], jobs["retrain"]
+    assert isinstance(original, TrainJob)
+    assert (original.data, original.settings["epochs"], original.held_out) == ("cifar10:data", 800, 10_000)
+    assert isinstance(ac, UnlearnJob)
+    assert (ac.forget, ac.settings["beta"], ac.settings["epochs"]) == ("random:10%", 10.0, 10)
+    assert (retrain.settings["epochs"], retrain.settings["optimizer"]) == (800, "sgd")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"preset": "paper-cifar10-simclr"}, "name what to train on"),
+        ({"preset": "nothing", "data": "x"}, "there is no preset 'nothing'"),
+        ({"families": ["clip"], "preset": "demo-moco"}, "not both"),
+        ({"families": ["clip"], "data": "x"}, "name the preset"),
+    ],
+)
+def test_presets_and_families_that_do_not_go_together_are_refused(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(MucError, match=sentence):
+        make_plan(**given)
+
+
+@pytest.mark.slow
+def test_a_preset_of_the_paper_runs_to_its_report_on_a_directory_in_cifars_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_cifar(tmp_path / "data", "cifar10", a_batch=12)
+    paper = PRESETS.get("paper-cifar10-simclr")
+    small = replace(paper, architecture="demo-resnet", calibration=20)  # the data set brings its own test pictures
+    monkeypatch.setitem(PRESETS._entries, paper.name, small)
+    asked = make_plan(
+        preset=paper.name,
+        data=f"cifar10:{tmp_path / 'data'}",
+        forget="random:12",
+        methods=["gradient-ascent"],
+        train_seeds=1,
+        unlearn_seeds=1,
+        epochs_scale=0.001,
+    )
+    assert run_plan(asked, tmp_path / "out", device="cpu") == (3, 3)
+    report = read_report(tmp_path / "out")
+    assert report.families == (paper.name,)
+    assert [result.error for result in report.results] == [None] * 3
+    assert "gap" in next(result for result in report.results if result.method == "gradient-ascent").values
 
 
 # the order of work

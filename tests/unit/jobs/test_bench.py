@@ -111,9 +111,9 @@ def test_presets_and_families_that_do_not_go_together_are_refused(given: dict[st
 def test_a_preset_of_the_paper_runs_to_its_report_on_a_directory_in_cifars_format(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_cifar(tmp_path / "data", "cifar10", a_batch=12)
+    write_cifar(tmp_path / "data", "cifar10", a_batch=24)
     paper = PRESETS.get("paper-cifar10-simclr")
-    small = replace(paper, architecture="demo-resnet", calibration=20)  # the data set brings its own test pictures
+    small = replace(paper, architecture="demo-resnet", held_out=24, calibration=20)
     monkeypatch.setitem(PRESETS._entries, paper.name, small)
     asked = make_plan(
         preset=paper.name,

@@ -1,6 +1,5 @@
 """The list of runs and jobs: progress, loss, cancelling, and what became of them, all read from the job table."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -17,11 +16,12 @@ from dashboard.components.uploads import plain
 from dashboard.services import workspace
 from dashboard.services.tune import can_keep, course_of, kept_from, stop_and_keep
 from muc_core.errors import MucError
-from muc_core.jobs import Job, JobTable, cancel
+from muc_core.jobs import Job, JobTable, cancel, resume
+from muc_core.jobs.table import UNFINISHED
 from muc_core.jobs.tasks.unlearn import UnlearnJob
 from muc_core.unlearning.method import METHODS
 
-KEEP_FAULT = "keep fault"
+FAULT = "job fault"
 REFRESH_S = 1.0
 SHOWN_AT_ONCE = 5
 
@@ -92,16 +92,39 @@ def job_card(job: Job) -> None:
                     on_click=_cancel,
                     args=(job.id,),
                 )
+            _offer_to_go_on(job)
             _offer_to_keep(job)
             if job.state == "done" and "encoder" in job.result:
                 _offer(job, str(job.result["encoder"]))
             show_loss = bool(job.history) and (
                 job.active or st.toggle("Show the loss", key=f"loss of {job.id}", persist_state="session")
             )
-        if fault := st.session_state.pop(f"{KEEP_FAULT} {job.id}", None):
-            st.error(f"Not kept: {plain(fault)}.", icon=":material/error:")
+        if fault := st.session_state.pop(f"{FAULT} {job.id}", None):
+            st.error(f"{plain(fault)}.", icon=":material/error:")
         if show_loss:
             _along_the_way(job)
+
+
+def _offer_to_go_on(job: Job) -> None:
+    """A job that ended without a result can be taken up again."""
+    if job.state not in UNFINISHED or (job.kind == "unlearn" and kept_from(job) is not None):
+        return
+    st.button(
+        "Go on",
+        key=f"go on {job.id}",
+        icon=":material/resume:",
+        on_click=_go_on,
+        args=(job.id,),
+        help="Queues it again with the same settings. What it kept so far is not done twice; training ends in the same "
+        "weights as without the break.",
+    )
+
+
+def _go_on(job_id: str) -> None:
+    try:
+        resume(workspace(), job_id)
+    except MucError as fault:
+        st.session_state[f"{FAULT} {job_id}"] = f"Not queued: {fault}"
 
 
 def _offer_to_keep(job: Job) -> None:
@@ -123,7 +146,7 @@ def _keep(job: Job) -> None:
     try:
         stop_and_keep(job)
     except MucError as fault:
-        st.session_state[f"{KEEP_FAULT} {job.id}"] = str(fault)
+        st.session_state[f"{FAULT} {job.id}"] = f"Not kept: {fault}"
 
 
 def _along_the_way(job: Job) -> None:
@@ -244,16 +267,13 @@ def say(job: Job) -> str:
 
 def time_left(job: Job) -> str:
     """How much longer it will take at its pace so far, to be put after what it does; empty while that is not known."""
-    if job.started is None or not job.step:
+    if job.seconds is None or not job.step or job.attempt > 1:  # how much was done before is not known
         return ""
-    so_far = time.time() - job.started.timestamp()
-    return f", about {duration(so_far / job.step * max(0, job.total - job.step))} left"
+    return f", about {duration(job.seconds / job.step * max(0, job.total - job.step))} left"
 
 
 def _took(job: Job) -> str:
-    if job.started is None or job.finished is None:
-        return ""
-    return f"; it took {duration((job.finished - job.started).total_seconds())}"
+    return "" if job.seconds is None else f"; it took {duration(job.seconds)}"
 
 
 def duration(seconds: float) -> str:

@@ -25,9 +25,10 @@ from muc_core.jobs.tasks.strength_sweep import Point, StrengthSweepSettings, Swe
 from muc_core.jobs.tasks.unlearn import UnlearnJob
 from muc_core.jobs.tasks.weakest_run import WeakestRunSettings
 from muc_core.jobs.tasks.weakest_strength import WeakestStrengthSettings
+from muc_core.jobs.training import run_of_job
 from muc_core.jobs.tuning.bench import Bench, Subject, check_pair, measured_path, reference_of
 from muc_core.jobs.tuning.course import Course, read_course
-from muc_core.jobs.tuning.keep import keep_checkpoint, run_of_job, save_strength
+from muc_core.jobs.tuning.keep import keep_checkpoint, save_strength
 from muc_core.jobs.tuning.measure import Figures, Material, open_material
 from muc_core.jobs.tuning.run_time import Estimate, estimate_run
 from muc_core.jobs.tuning.side_by_side import side_by_side

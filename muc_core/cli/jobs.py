@@ -22,7 +22,7 @@ app = typer.Typer(invoke_without_command=True)
 
 @app.callback()
 def main(ctx: typer.Context, as_json: JsonFlag = False) -> None:
-    """List, show, follow or cancel jobs; without a command, list them.
+    """List, show, follow, cancel or resume jobs; without a command, list them.
 
     Training and unlearning run as jobs, one at a time, oldest first. They survive a closed terminal or browser tab.
     """
@@ -82,6 +82,20 @@ def cancel(job_id: JobId, as_json: JsonFlag = False) -> None:
     _emit_job(launcher.cancel(workspace, job_id), as_json=as_json)
 
 
+@app.command()
+def resume(job_id: JobId, detach: Detach = False, as_json: JsonFlag = False) -> None:
+    """Go on with a job that failed, was cancelled or lost.
+
+    Training goes on from the state it kept last, to the same weights. Ctrl-C cancels it again; `--detach` leaves it
+    alone.
+    """
+    from muc_core.jobs import launcher
+    from muc_core.workspace import Workspace
+
+    workspace = Workspace()
+    _see_through(workspace, launcher.resume(workspace, job_id), detach=detach, as_json=as_json)
+
+
 def run_job(kind: str, settings: BaseModel, *, then: str, detach: bool, as_json: bool) -> None:
     """Start a job and, unless it is detached, watch it to its end; Ctrl-C cancels it.
 
@@ -96,17 +110,25 @@ def run_job(kind: str, settings: BaseModel, *, then: str, detach: bool, as_json:
 
     workspace = Workspace()
     job = launcher.submit(workspace, kind, settings)
+    if _see_through(workspace, job, detach=detach, as_json=as_json):
+        note(f"Next: {then}")
+
+
+def _see_through(workspace: "Workspace", job: "Job", *, detach: bool, as_json: bool) -> bool:
+    """Watch a job that was queued to its end, unless it is detached; whether it was watched. Raises `MucError`."""
+    from muc_core.jobs import launcher
+
     if detach:
         emit(_as_data(job), f"Queued as the job {job.id}.", as_json=as_json)
         note(f"To watch it: muc jobs follow {job.id}")
-        return
+        return False
     try:
         job = _watch(workspace, job.id, quiet=as_json)
     except KeyboardInterrupt:
         note("Cancelling the job ...")
         job = launcher.cancel(workspace, job.id)
     _finish(job, as_json=as_json)
-    note(f"Next: {then}")
+    return True
 
 
 def _watch(workspace: "Workspace", job_id: str, *, quiet: bool) -> "Job":
@@ -126,7 +148,7 @@ def _finish(job: "Job", *, as_json: bool) -> None:
         raise typer.Exit(INTERRUPTED)
     if job.state != "done":
         raise MucError(job.error or f"the job {job.id} is {job.state}")
-    seconds = (job.finished - job.started).total_seconds() if job.started and job.finished else 0
+    seconds = job.seconds or 0
     results = ", ".join(f"{name} {value}" for name, value in job.result.items())
     figures = ", ".join(f"{name} {value:.3g}" for name, value in job.values.items())
     people = f"Done in {seconds:.0f} s: {results}" + (f" ({figures})" if figures else "")

@@ -49,6 +49,29 @@ def submit(
     job, is_new = table.add(kind, settings.model_dump(mode="json"), unique=unique)
     if not is_new:
         return job
+    return _start_worker(workspace, table, job, task_modules)
+
+
+def resume(workspace: Workspace, job_id: str, *, task_modules: Sequence[str] = ()) -> Job:
+    """Go on with a job that failed, was cancelled or lost, in a new worker process.
+
+    Training goes on from the state it kept last, to the same weights; measurements that were kept are not made again.
+
+    Args:
+        workspace: where the job is kept.
+        job_id: of the job, which keeps its id.
+        task_modules: as for `submit`.
+
+    Raises:
+        UnknownName: there is no such job, or its kind is not known.
+        MucError: it is still going on or done; the workspace cannot be written or no process can be started.
+    """
+    table = JobTable(workspace)
+    find_task(table.job(job_id).kind, task_modules)
+    return _start_worker(workspace, table, table.queue_again(job_id), task_modules)
+
+
+def _start_worker(workspace: Workspace, table: JobTable, job: Job, task_modules: Sequence[str]) -> Job:
     command = [sys.executable, "-m", "muc_core.jobs.worker", "--home", str(workspace.home)]
     for module in task_modules:
         command += ["--tasks", module]

@@ -16,13 +16,16 @@ import psutil
 from pydantic import BaseModel, ConfigDict, JsonValue
 from sqlalchemy import ColumnElement, Row, func, select, update
 
-from muc_core.errors import UnknownName
+from muc_core.errors import MucError, UnknownName
 from muc_core.workspace import Workspace, new_id
 from muc_core.workspace.database import jobs
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "lost"]
 
 ACTIVE: tuple[State, ...] = ("queued", "running")
+
+UNFINISHED: tuple[State, ...] = ("failed", "cancelled", "lost")
+"""Over without a result: such a job can be gone on with."""
 
 SILENT_AFTER_S = 120.0
 """A worker that lives but has not given a sign for so long is given up. Its sign is due every second, but one call into
@@ -53,6 +56,9 @@ class Job(BaseModel):
         cancel_requested: somebody asked to cancel it.
         error: why it failed or was lost, a sentence.
         result: what the task returned.
+        attempt: how often it was put into the queue, once and each time that somebody went on with it.
+        seconds: how long the latest attempt has run, by a clock that nobody sets; None when it has not begun, or the
+            machine was started anew since.
     """
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
@@ -74,6 +80,8 @@ class Job(BaseModel):
     cancel_requested: bool
     error: str | None
     result: dict[str, JsonValue]
+    attempt: int
+    seconds: float | None
 
     @property
     def share(self) -> float:
@@ -133,7 +141,7 @@ class JobTable:
                     row.id,
                     "lost",
                     error=f"the worker process ended without a word ({trouble}; its log is {self.log(row.id)}): "
-                    "start it again; nothing already saved is lost",
+                    f"go on with it on the page Jobs or by `muc jobs resume {row.id}`; nothing already saved is lost",
                 )
 
     # the submitter's side
@@ -167,6 +175,27 @@ class JobTable:
             )
         return self._job(job_id), True
 
+    def queue_again(self, job_id: str) -> Job:
+        """Queue a job that is over without a result, with the same settings; it keeps its place among the others.
+
+        Raises:
+            UnknownName: there is no such job.
+            MucError: it is still going on or is done.
+        """
+        self.job(job_id)
+        now = time.time()
+        fresh = {
+            **{"state": "queued", "host": platform.node(), "pid": None, "heartbeat": now, "ticks": _ticks()},
+            **{"cancel_requested": False, "cancel_ticks": None, "message": "", "error": None},
+            **{"started": None, "started_ticks": None, "finished": None, "attempt": jobs.c.attempt + 1},
+        }
+        if not self._change(job_id, fresh, among=UNFINISHED):
+            raise MucError(
+                f"the job {job_id} is {self._job(job_id).state}; only one that failed, was cancelled or lost can be "
+                "gone on with"
+            )
+        return self._job(job_id)
+
     def request_cancel(self, job_id: str) -> Job:
         """Cancel a queued job at once; ask a running one to stop; leave a finished one. Raises `UnknownName`."""
         self.job(job_id)
@@ -176,11 +205,12 @@ class JobTable:
         self._change(job_id, asked, among=("running",), also=jobs.c.cancel_requested.is_(False))
         return self._job(job_id)
 
-    # the worker's side
+    # the worker's side; a worker that was given up and lives must not speak for the one that took its place
 
-    def attach(self, job_id: str, pid: int) -> None:
-        """Note which process works on a job."""
+    def attach(self, job_id: str, pid: int) -> int:
+        """Note which process works on a job; gives the attempt that it works on."""
         self._change(job_id, {"pid": pid, "heartbeat": time.time(), "ticks": _ticks()}, among=ACTIVE)
+        return self._job(job_id).attempt
 
     def waiting_before(self, job_id: str) -> int:
         """How many active jobs were queued before this one."""
@@ -190,29 +220,39 @@ class JobTable:
         with self._database.read() as connection:
             return connection.execute(query).scalar_one()
 
-    def claim(self, job_id: str) -> bool:
+    def claim(self, job_id: str, *, attempt: int = 1) -> bool:
         """Turn a queued job into a running one; False when it is no longer queued. The caller holds the slot."""
-        return self._change(job_id, {"state": "running", "started": time.time(), "message": ""}, among=("queued",))
+        begun = {"state": "running", "started": time.time(), "started_ticks": _ticks(), "message": ""}
+        return self._change(job_id, {**begun, "ticks": _ticks()}, among=("queued",), attempt=attempt)
 
-    def is_wanted(self, job_id: str) -> bool | None:
-        """True: go on; False: somebody asked to cancel it; None: it has been closed, by whomever."""
-        query = select(jobs.c.state, jobs.c.cancel_requested).where(jobs.c.id == job_id)
+    def is_wanted(self, job_id: str, *, attempt: int = 1) -> bool | None:
+        """True: go on; False: somebody asked to cancel it; None: it has been closed, or begun anew, by whomever."""
+        query = select(jobs.c.state, jobs.c.cancel_requested, jobs.c.attempt).where(jobs.c.id == job_id)
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
-        if row is None or row.state not in ACTIVE:
+        if row is None or row.state not in ACTIVE or row.attempt != attempt:
             return None
         return not row.cancel_requested
 
-    def tell(self, job_id: str, news: Mapping[str, Any]) -> None:
+    def tell(self, job_id: str, news: Mapping[str, Any], *, attempt: int = 1) -> None:
         """Give a sign of life, and write the columns in `news` (step, total, message, values, history)."""
-        self._change(job_id, {**news, "heartbeat": time.time(), "ticks": _ticks()}, among=ACTIVE)
+        self._change(job_id, {**news, "heartbeat": time.time(), "ticks": _ticks()}, among=ACTIVE, attempt=attempt)
 
     def close(
-        self, job_id: str, state: State, *, error: str | None = None, result: Mapping[str, JsonValue] | None = None
+        self,
+        job_id: str,
+        state: State,
+        *,
+        error: str | None = None,
+        result: Mapping[str, JsonValue] | None = None,
+        attempt: int | None = None,
     ) -> bool:
-        """Put an active job into a final state; False when somebody else has closed it before."""
+        """Put an active job into a final state; False when somebody else has closed it before.
+
+        `attempt`: only if this one is going on; None: whichever is.
+        """
         changes = {"state": state, "finished": time.time(), "error": error, "result": dict(result or {})}
-        return self._change(job_id, changes, among=ACTIVE)
+        return self._change(job_id, {**changes, "ticks": _ticks()}, among=ACTIVE, attempt=attempt)
 
     def _job(self, job_id: str) -> Job:
         with self._database.read() as connection:
@@ -228,10 +268,13 @@ class JobTable:
         *,
         among: Sequence[State],
         also: ColumnElement[bool] | None = None,
+        attempt: int | None = None,
     ) -> bool:
         statement = update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(among)).values(dict(values))
         if also is not None:
             statement = statement.where(also)
+        if attempt is not None:
+            statement = statement.where(jobs.c.attempt == attempt)
         with self._database.write() as connection:
             return bool(connection.execute(statement).rowcount)
 
@@ -266,7 +309,7 @@ def _trouble(row: Row[Any]) -> str | None:
     """Why the worker of an active job must be given up; None while there is hope."""
     if row.host != platform.node():
         # Written from another machine or container: its processes cannot be seen from here.
-        silence = time.time() - row.heartbeat
+        silence = _ticks() - _heard_since(row.id, row.heartbeat)
         return f"no sign of life from {row.host} for {silence:.0f} s" if silence > SILENT_AFTER_S else None
     silence = _ticks() - row.ticks
     if row.pid is None:
@@ -275,6 +318,16 @@ def _trouble(row: Row[Any]) -> str | None:
     if _worker(row.pid, row.id) is None:
         return f"process {row.pid} is gone"
     return f"no sign of life for {silence:.0f} s" if silence > SILENT_AFTER_S else None
+
+
+_heard: dict[str, tuple[float, float]] = {}
+
+
+def _heard_since(job_id: str, heartbeat: float) -> float:
+    """When this process first saw this sign of life: no two machines' clocks agree, and each may be set."""
+    if _heard.get(job_id, (None, 0.0))[0] != heartbeat:
+        _heard[job_id] = (heartbeat, _ticks())
+    return _heard[job_id][1]
 
 
 def _ticks() -> float:
@@ -287,4 +340,6 @@ def _to_job(row: Row[Any]) -> Job:
     for moment in ("heartbeat", "created", "started", "finished"):
         if fields[moment] is not None:
             fields[moment] = datetime.fromtimestamp(fields[moment], UTC)
+    run = row.ticks - row.started_ticks if row.started_ticks is not None else -1.0
+    fields["seconds"] = run if run >= 0 else None
     return Job.model_validate({name: fields[name] for name in Job.model_fields})

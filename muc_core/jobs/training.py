@@ -1,5 +1,11 @@
-"""What training and unlearning jobs share: run the engine, keep what comes along the way, save the encoder."""
+"""What training and unlearning jobs share: run the engine, keep what comes along the way, save the encoder.
 
+A job that died is gone on with from the state it kept last, at a checkpoint or between two, and ends in the same
+weights. Everything that is written after that state may be written again, so that it makes no difference at which
+moment the process was killed.
+"""
+
+import time
 from typing import Any
 
 from pydantic import JsonValue
@@ -8,14 +14,44 @@ from torch import nn
 from muc_core.encoders.checkpoint import dump_training_state, load_training_state
 from muc_core.encoders.family import FAMILIES
 from muc_core.encoders.manifest import EncoderManifest, installed_versions
-from muc_core.jobs.tuning.course import COURSE, Watch
+from muc_core.errors import MucError
+from muc_core.jobs.tuning.course import COURSE, Watch, read_course
 from muc_core.progress import Progress
 from muc_core.unlearning.engine import Trainer, TrainingSet
 from muc_core.unlearning.method import Method
 from muc_core.unlearning.settings import Seeds, TrainingSettings
-from muc_core.workspace import Workspace
+from muc_core.workspace import RunRecord, RunWriter, Workspace
+from muc_core.workspace.files import writing
 
 STATE_FILE = "training-state.pt"
+
+KEEP_AFTER_S = 30.0
+"""A state is kept when the last one is so old, ..."""
+
+KEEP_SHARE = 0.05
+"""... and seldom enough that keeping takes at most this share of the time."""
+
+
+def run_of_job(workspace: Workspace, job_id: str) -> RunRecord | None:
+    """The latest run that a job began; None when it did not come so far."""
+    return next((record for record in workspace.runs() if record.manifest.job == job_id), None)
+
+
+def saved_before(name: str, workspace: Workspace) -> dict[str, JsonValue] | None:
+    """What this very job returned, had it not died after saving its encoder; its run is closed. None: it did not."""
+    saved = next((record.manifest for record in workspace.encoders() if record.manifest.name == name), None)
+    if saved is None or workspace.job is None:
+        return None
+    for run in workspace.runs():
+        earlier = run.manifest
+        # a checkpoint that was kept of a stopped run has other settings
+        if (earlier.job, earlier.id, earlier.settings) == (workspace.job, saved.run, saved.settings):
+            if earlier.state != "done":
+                with workspace.resume_run(earlier.id) as writer:
+                    writer.finish(encoder=name, run_time_s=saved.run_time_s)
+            _forget_state(run)
+            return {"encoder": name, "run": earlier.id}
+    return None
 
 
 def train_and_save(
@@ -34,20 +70,29 @@ def train_and_save(
 ) -> dict[str, JsonValue]:
     """Train `model` and save it as the encoder that `manifest` describes.
 
-    Every checkpoint goes into the run's folder, with the state from which the run can be resumed, and so does the
-    history of the loss terms. What was saved before a failure or a cancel stays.
+    Every checkpoint goes into the run's folder, and so do the history of the loss terms and, every half minute, the
+    state from which the run can be resumed. What was saved before a failure or a cancel stays.
 
     Args:
+        resume: id of a run to go on with; None: one that this very job began before it died, if there is one.
         watch: looks at the original and at every checkpoint; what it sees is kept with the run.
 
     Returns:
         `{"encoder": name, "run": id}`.
+
+    Raises:
+        MucError: the run to go on with had other settings, seeds or data.
     """
     trainer = Trainer(model, FAMILIES.get(manifest.family), manifest.architecture, method, data, settings, seeds)
-    if resume is not None:
-        state = load_training_state(workspace.run(resume).folder / STATE_FILE)
-        writer = workspace.resume_run(resume)
-        trainer.restore(state)
+    earlier = _begun(manifest, workspace) if resume is None else workspace.run(resume)
+    if earlier is not None:
+        if not _same(earlier, manifest):
+            raise MucError(
+                f"the run {earlier.manifest.id} had other settings, seeds or data; resume with the same ones"
+            )
+        writer = _go_on(earlier, trainer, workspace)
+        if watch is not None:
+            watch.go_on(read_course(earlier))
     else:
         writer = workspace.new_run(
             kind=kind,
@@ -61,16 +106,18 @@ def train_and_save(
             data=manifest.data,
         )
     with writer:
+        keeper = _Keeper(writer, trainer)
         checkpoint = None
-        if watch is not None and resume is None:
+        if watch is not None and trainer.step == 0:
             writer.write_file(COURSE, watch.look(0, trainer.total_steps, None, progress))
-        for checkpoint in trainer.run(progress):
+        for checkpoint in trainer.run(progress, after_step=keeper.keep_if_due):
             writer.record(checkpoint.step, checkpoint.epoch, checkpoint.terms)
             writer.add_checkpoint(checkpoint.step, checkpoint.weights, epoch=checkpoint.epoch, values=checkpoint.terms)
-            writer.write_file(STATE_FILE, dump_training_state(trainer.state()))
             if watch is not None:
                 seen = watch.look(checkpoint.step, trainer.total_steps, checkpoint.weights, progress)
                 writer.write_file(COURSE, seen)
+            if checkpoint.step < trainer.total_steps:  # the last one must come again until the encoder is saved
+                keeper.keep()
         assert checkpoint is not None  # the last step is always a checkpoint
         saved = manifest.model_copy(
             update={
@@ -81,5 +128,58 @@ def train_and_save(
             }
         )
         workspace.save_encoder(saved, trainer.family.finished(checkpoint.weights))
-        writer.finish(encoder=manifest.name, run_time_s=checkpoint.run_time_s)
+        record = writer.finish(encoder=manifest.name, run_time_s=checkpoint.run_time_s)
+        _forget_state(record)
     return {"encoder": manifest.name, "run": writer.id}
+
+
+class _Keeper:
+    """Keeps the state of a training now and then."""
+
+    def __init__(self, writer: RunWriter, trainer: Trainer) -> None:
+        self._writer = writer
+        self._trainer = trainer
+        self._due = time.monotonic() + KEEP_AFTER_S
+
+    def keep_if_due(self) -> None:
+        if time.monotonic() >= self._due:
+            self.keep()
+
+    def keep(self) -> None:
+        """Raises `MucError` when it cannot be written; the state before stays."""
+        started = time.monotonic()
+        self._writer.write_file(STATE_FILE, dump_training_state(self._trainer.state()))
+        took = time.monotonic() - started
+        self._due = time.monotonic() + max(KEEP_AFTER_S, took / KEEP_SHARE)
+
+
+def _begun(manifest: EncoderManifest, workspace: Workspace) -> RunRecord | None:
+    """A run of this job for this encoder that did not come to its end: a job may make several."""
+    if workspace.job is None:
+        return None
+    runs = (record for record in workspace.runs() if record.manifest.job == workspace.job)
+    return next((run for run in runs if run.manifest.state != "done" and _same(run, manifest)), None)
+
+
+def _same(run: RunRecord, manifest: EncoderManifest) -> bool:
+    fields = ("family", "architecture", "method", "original", "settings", "seeds", "data")
+    return all(getattr(run.manifest, field) == getattr(manifest, field) for field in fields)
+
+
+def _go_on(run: RunRecord, trainer: Trainer, workspace: Workspace) -> RunWriter:
+    """Take up a run at the state it kept last, or from the start when it ended before it kept one."""
+    writer = workspace.resume_run(run.manifest.id)
+    try:
+        if (path := run.folder / STATE_FILE).exists():
+            trainer.restore(load_training_state(path))
+        writer.go_back_to(trainer.step)
+    except MucError as error:
+        writer.fail(str(error))
+        raise
+    return writer
+
+
+def _forget_state(run: RunRecord) -> None:
+    """The weights are saved; the optimiser's state is larger than they are and of no more use."""
+    with writing(run.folder):
+        (run.folder / STATE_FILE).unlink(missing_ok=True)

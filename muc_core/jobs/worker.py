@@ -61,9 +61,10 @@ class History:
 class Watcher:
     """The `Progress` of the task, and the thread that writes it down."""
 
-    def __init__(self, table: JobTable, job_id: str) -> None:
+    def __init__(self, table: JobTable, job_id: str, attempt: int) -> None:
         self._table = table
         self._job_id = job_id
+        self._attempt = attempt
         self._lock = threading.Lock()
         self._history = History()
         self._news: dict[str, object] = {}
@@ -101,20 +102,20 @@ class Watcher:
             news, self._news = self._news, {}
             if "history" in news:
                 news["history"] = self._history.points()
-        self._table.tell(self._job_id, news)
+        self._table.tell(self._job_id, news, attempt=self._attempt)
 
     def _watch(self) -> None:
         last_beat = noticed = 0.0
         while not self._over.wait(TICK_S):
             try:
-                wanted = self._table.is_wanted(self._job_id)
+                wanted = self._table.is_wanted(self._job_id, attempt=self._attempt)
                 if wanted is None:
                     self._end_process()
                 if not wanted and not self._cancelled.is_set():
                     noticed = time.monotonic()
                     self._cancelled.set()
                 if self._cancelled.is_set() and time.monotonic() - noticed > STOP_WITHIN_S:
-                    self._table.close(self._job_id, "cancelled")
+                    self._table.close(self._job_id, "cancelled", attempt=self._attempt)
                     self._end_process()
                 if self._news or time.monotonic() - last_beat >= HEARTBEAT_S:
                     self._write()
@@ -138,23 +139,23 @@ def main() -> int:
 
     workspace = Workspace(arguments.home, job=arguments.job_id)
     table = JobTable(workspace)
-    table.attach(arguments.job_id, os.getpid())
-    watcher = Watcher(table, arguments.job_id)
+    attempt = table.attach(arguments.job_id, os.getpid())
+    watcher = Watcher(table, arguments.job_id, attempt)
     watcher.start()
-    slot = wait_for_turn(table, arguments.job_id, workspace.jobs_folder / "slot.lock", watcher)
+    slot = wait_for_turn(table, arguments.job_id, attempt, workspace.jobs_folder / "slot.lock", watcher)
     if slot is None:
         return 0
     try:
-        do(workspace, table, arguments.job_id, arguments.tasks, watcher)
+        do(workspace, table, arguments.job_id, attempt, arguments.tasks, watcher)
     finally:
         slot.release()
     return 0
 
 
-def wait_for_turn(table: JobTable, job_id: str, lock: Path, watcher: Watcher) -> FileLock | None:
+def wait_for_turn(table: JobTable, job_id: str, attempt: int, lock: Path, watcher: Watcher) -> FileLock | None:
     """The acquired slot, once no earlier job is waiting or running; None when the job was closed meanwhile."""
     slot = FileLock(lock, thread_local=False)
-    while table.is_wanted(job_id):
+    while table.is_wanted(job_id, attempt=attempt):
         before = table.waiting_before(job_id)
         if before:
             watcher.say(f"waiting for {before} earlier job{'s' if before > 1 else ''}")
@@ -164,14 +165,16 @@ def wait_for_turn(table: JobTable, job_id: str, lock: Path, watcher: Watcher) ->
             except Timeout:  # the job before has said its last word and is about to leave
                 pass
             else:
-                if table.claim(job_id):
+                if table.claim(job_id, attempt=attempt):
                     return slot
                 slot.release()
         time.sleep(TICK_S)
     return None
 
 
-def do(workspace: Workspace, table: JobTable, job_id: str, task_modules: list[str], watcher: Watcher) -> None:
+def do(
+    workspace: Workspace, table: JobTable, job_id: str, attempt: int, task_modules: list[str], watcher: Watcher
+) -> None:
     """Run the task and close the job with what became of it."""
     state: State = "failed"
     error: str | None = None
@@ -192,7 +195,7 @@ def do(workspace: Workspace, table: JobTable, job_id: str, task_modules: list[st
     for patience in (0.5, 1.0, 2.0, 4.0, 8.0, None):
         try:
             watcher.stop()
-            table.close(job_id, state, error=error, result=result)
+            table.close(job_id, state, error=error, result=result, attempt=attempt)
             return
         except MucError as refusal:
             # The disk is full, say; somebody may be making room this moment. Unsaid in the end, the job counts as lost.

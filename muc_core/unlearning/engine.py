@@ -8,7 +8,7 @@ import copy
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,18 +163,25 @@ class Trainer:
         torch.manual_seed(seeds.views)  # for models with dropout
         self._step = 0
         self._run_time = 0.0
+        self._sums: dict[str, float] = defaultdict(float)
+        self._since = 0
+        self._epoch_order: Tensor | None = None
         self._mask = self._saliency_mask() if settings.salient < 1 else None
 
-    def run(self, progress: Progress = SILENT) -> Iterator[Checkpoint]:
+    def run(
+        self, progress: Progress = SILENT, *, after_step: Callable[[], None] = lambda: None
+    ) -> Iterator[Checkpoint]:
         """Train to the end, yielding the checkpoints that the settings ask for; the last is the result.
+
+        Args:
+            progress: told after each step.
+            after_step: called after each step that is not a checkpoint, when `state` is that of the step.
 
         Raises:
             TrainingDiverged: a loss term or the gradient was not finite; names the step.
             Cancelled: from `progress`.
         """
         checkpoint_steps = _checkpoint_steps(self.total_steps, self.settings.checkpoints)
-        sums: dict[str, float] = defaultdict(float)
-        since = self._step
         self.model.train()
         while self._step < self.total_steps:
             epoch_order = self._generators["order"].get_state()
@@ -185,8 +192,10 @@ class Trainer:
                 started = time.perf_counter()
                 terms = self._train_step(retain, forget)
                 self._run_time += time.perf_counter() - started
+                # an interrupted epoch is resumed by drawing its order again
+                self._epoch_order = epoch_order if self._step % self.plan.steps else None
                 for name, value in terms.items():
-                    sums[name] += value
+                    self._sums[name] += value
                 progress.report(
                     self._step,
                     self.total_steps,
@@ -194,21 +203,29 @@ class Trainer:
                     {"loss": sum(terms.values()), **terms},
                 )
                 if self._step in checkpoint_steps:
-                    # an interrupted epoch is resumed by drawing its order again
-                    self._epoch_order = epoch_order if self._step % self.plan.steps else None
-                    yield self._checkpoint({name: total / (self._step - since) for name, total in sums.items()})
+                    means = {name: total / (self._step - self._since) for name, total in self._sums.items()}
+                    self._sums.clear()
+                    self._since = self._step
+                    yield self._checkpoint(means)
                     self.model.train()
-                    sums.clear()
-                    since = self._step
+                else:
+                    after_step()
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps done."""
+        return self._step
 
     def state(self) -> dict[str, Any]:
-        """All that `restore` needs to go on from the latest checkpoint, tensors and plain values only."""
+        """All that `restore` needs to go on from the latest step, tensors and plain values only."""
         generators = {name: generator.get_state() for name, generator in self._generators.items()}
         if self._epoch_order is not None:
             generators["order"] = self._epoch_order
         return {
             "step": self._step,
             "run_time_s": self._run_time,
+            "sums": dict(self._sums),
+            "since": self._since,
             "model": self._accelerator.unwrap_model(self.model).state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "generators": generators,
@@ -225,10 +242,11 @@ class Trainer:
             torch.set_rng_state(state["torch"])
             self._step = int(state["step"])
             self._run_time = float(state["run_time_s"])
+            # states of earlier versions, which were taken at checkpoints only, do not say
+            self._sums = defaultdict(float, state.get("sums", {}))
+            self._since = int(state.get("since", self._step))
         except (KeyError, RuntimeError, ValueError) as error:
             raise MucError("the saved training state does not belong to this run; start it again") from error
-
-    _epoch_order: Tensor | None = None
 
     def batch(self, retain: Tensor, forget: Tensor) -> Batch:
         """The samples at these positions, retained ones first, on the training device."""

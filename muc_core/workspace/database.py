@@ -33,9 +33,7 @@ from sqlalchemy.pool import NullPool
 
 from muc_core.errors import MucError
 from muc_core.workspace.files import writing
-
-SCHEMA_VERSION = 1
-"""Kept in `PRAGMA user_version`."""
+from muc_core.workspace.migrations import SCHEMA_VERSION, migrate
 
 BUSY_TIMEOUT_S = 15.0
 
@@ -80,6 +78,8 @@ jobs = Table(
     Column("finished", Float),
     Column("error", Text),
     Column("result", JSON, nullable=False, default=dict),
+    Column("attempt", Integer, nullable=False, server_default="1"),
+    Column("started_ticks", Float),
     sqlite_autoincrement=True,
 )
 """Moments are seconds since 1970; `ticks` are of the monotonic clock, which neither sleeps late nor is set back."""
@@ -90,6 +90,8 @@ class Database:
 
     Args:
         path: the file; created, or set aside and created anew when it is damaged.
+
+    One of an earlier version is brought up to date when it is opened.
 
     Raises:
         MucError: it cannot be written, or a newer version of this program wrote it.
@@ -143,7 +145,11 @@ class Database:
                 connection.exec_driver_sql("COMMIT")  # the journal mode cannot change inside a transaction
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
-                _metadata.create_all(connection)
+                found = self._version(connection)
+                if found:  # another process may have brought it up to date meanwhile
+                    migrate(connection, found)
+                else:
+                    _metadata.create_all(connection)
                 connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
                 connection.commit()
 
@@ -151,13 +157,17 @@ class Database:
         if self._is_damaged():
             return False
         with self._telling(), self._reader.connect() as connection:
-            found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+            return self._version(connection) == SCHEMA_VERSION
+
+    def _version(self, connection: Connection) -> int:
+        """Of the tables; 0 where there are none. Raises `MucError` when a newer program wrote them."""
+        found: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
         if found > SCHEMA_VERSION:
             raise MucError(
                 f"{self.path} was written by a newer version of this program (schema {found}, this one reads up to "
                 f"{SCHEMA_VERSION}); update the program or choose another workspace with MUC_HOME"
             )
-        return bool(found == SCHEMA_VERSION)
+        return found
 
     def _is_damaged(self) -> bool:
         try:

@@ -116,10 +116,16 @@ class RunWriter:
 
     def record(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         """Append to the history. Raises `MucError` when it cannot be written."""
-        line = json.dumps({"step": step, "epoch": epoch, "values": {k: float(v) for k, v in values.items()}}) + "\n"
         path = self.folder / HISTORY
         with writing(path), path.open("ab", buffering=0) as file:
-            file.write(line.encode())
+            file.write(_line(step, epoch, values))
+
+    def go_back_to(self, step: int) -> None:
+        """Drop what the history says of later steps, which are done again. Raises `MucError` when it cannot."""
+        path = self.folder / HISTORY
+        kept = [entry for entry in RunRecord(self._manifest, self.folder).history() if entry.step <= step]
+        lines = [_line(entry.step, entry.epoch, entry.values) for entry in kept]
+        write_file(path, b"".join(lines))
 
     def add_checkpoint(
         self,
@@ -225,6 +231,11 @@ class RunWriter:
             complete = content.rfind(b"\n") + 1
             if complete != len(content):
                 os.truncate(path, complete)
+
+
+def _line(step: int, epoch: float, values: Mapping[str, float]) -> bytes:
+    entry = {"step": step, "epoch": epoch, "values": {name: float(value) for name, value in values.items()}}
+    return (json.dumps(entry) + "\n").encode()
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard.charts.course import course_figure, course_finding
 from dashboard.charts.loss import loss_figure, loss_finding
 from dashboard.charts.style import HUES
-from dashboard.components import unlearn_form
+from dashboard.components import job_view, unlearn_form
 from dashboard.components.job_view import describe, duration, say
 from dashboard.services import tune
 from muc_core.audit.result import Interval
@@ -62,6 +62,7 @@ def no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
         return JobTable(workspace).add(kind, settings.model_dump(mode="json"), unique=unique)[0]
 
     monkeypatch.setattr(unlearn_form, "submit", submit)
+    monkeypatch.setattr(job_view, "resume", lambda workspace, job_id: JobTable(workspace).queue_again(job_id))
 
 
 def open_page() -> AppTest:
@@ -293,7 +294,7 @@ def test_a_cancelled_job_says_where_it_stopped(workspace: Workspace) -> None:
     add_job(workspace, "cancelled", step=5, total=20, message="epoch 1 of 4")
     page = open_page()
     assert "Cancelled at step 5 of 20" in texts(page)
-    assert [button.label for button in page.button] == FORM
+    assert [button.label for button in page.button] == [*FORM, "Go on"]
 
 
 def test_a_failed_job_gives_its_reason_as_a_sentence(workspace: Workspace) -> None:
@@ -309,6 +310,27 @@ def test_a_job_whose_worker_is_gone_is_lost_and_said_so(workspace: Workspace) ->
     page = open_page()
     assert "lost" in texts(page)
     assert "The worker process ended without a word" in texts(page)
+    assert f"muc jobs resume {job.id}" in texts(page)
+
+
+@pytest.mark.usefixtures("no_worker")
+def test_a_lost_job_can_be_gone_on_with(workspace: Workspace) -> None:
+    job = add_job(workspace, "lost", step=3, total=20, error="the worker process ended without a word")
+    page = open_page()
+    by_label(page.button, "Go on").click().run()
+    again = JobTable(workspace).job(job.id)
+    assert (again.state, again.attempt) == ("queued", 2)
+    assert "Go on" not in [button.label for button in page.button]
+    assert not page.exception
+
+
+def test_a_job_that_somebody_else_took_up_meanwhile_is_not_queued_twice(workspace: Workspace) -> None:
+    job = add_job(workspace, "failed", error="the disk is full")
+    page = open_page()
+    JobTable(workspace).queue_again(job.id)
+    by_label(page.button, "Go on").click().run()
+    assert "is queued; only one that failed" in texts(page)
+    assert JobTable(workspace).job(job.id).attempt == 2
 
 
 def test_a_done_job_offers_its_encoder_as_after(workspace: Workspace) -> None:
@@ -461,7 +483,7 @@ def make_job(kind: str, settings: Mapping[str, JsonValue], **fields: Any) -> Job
     base: dict[str, Any] = {
         **{"id": "1", "kind": kind, "settings": settings, "state": "queued", "step": 0, "total": 0, "message": ""},
         **{"values": {}, "history": (), "pid": None, "heartbeat": 0, "created": 0, "started": None, "finished": None},
-        **{"cancel_requested": False, "error": None, "result": {}},
+        **{"cancel_requested": False, "error": None, "result": {}, "attempt": 1, "seconds": None},
     }
     return Job.model_validate(base | fields)
 
@@ -479,7 +501,7 @@ def test_sentences_for_jobs_that_wait_start_and_stop() -> None:
     assert say(waiting) == "Waiting for 2 earlier jobs; one job runs at a time, the oldest first."
     assert say(make_job("train", {}, state="running")).startswith("Loading the encoder")
     assert say(make_job("train", {}, state="running", cancel_requested=True)) == "Is being cancelled."
-    done = make_job("embedding_map", {}, state="done", started=100, finished=108)
+    done = make_job("embedding_map", {}, state="done", started=100, finished=99, seconds=8)
     assert say(done) == "Finished; it took 8 s."
 
 

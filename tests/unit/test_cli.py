@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -204,7 +205,31 @@ def test_following_a_cancelled_job_ends_like_an_interrupt(workspace: Workspace) 
     assert "was cancelled" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["show", "follow", "cancel"])
+def test_a_lost_job_is_gone_on_with(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Sequence[str]] = []
+
+    def start(command: Sequence[str], *_: object) -> _Nobody:
+        begun.append(command)
+        return _Nobody()
+
+    monkeypatch.setattr(launcher, "_start", start)
+    table = JobTable(workspace)
+    job, _ = table.add("unlearn", {}, unique=False)
+    assert "is queued; only one that" in refused("jobs", "resume", job.id)
+    table.close(job.id, "lost")
+    resumed = json.loads(muc("jobs", "resume", job.id, "--detach", "--json").stdout)
+    assert (resumed["id"], resumed["state"], resumed["attempt"]) == (job.id, "queued", 2)
+    assert [command[-1] for command in begun] == [job.id]
+
+
+class _Nobody:
+    pid = None
+
+    def wait(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("command", ["show", "follow", "cancel", "resume"])
 def test_an_unknown_job_is_refused(command: str) -> None:
     assert "there is no job '7'" in refused("jobs", command, "7")
 

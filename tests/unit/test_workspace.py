@@ -36,6 +36,7 @@ from muc_core.encoders.manifest import (
 from muc_core.errors import Cancelled, MucError, UnknownName
 from muc_core.workspace import RunWriter, Workspace, write_encoder
 from muc_core.workspace.files import new_folder, sweep, write_file
+from muc_core.workspace.migrations import SCHEMA_VERSION
 
 ROOT = Path(__file__).parents[2]
 TENSORS = {"b": torch.arange(6, dtype=torch.float32).reshape(2, 3), "count": torch.tensor(3)}
@@ -327,7 +328,7 @@ class TestIndex:
 
     def test_the_schema_version_is_recorded_and_a_newer_one_refused(self, workspace: Workspace) -> None:
         with sqlite3.connect(workspace.home / "index.sqlite") as connection:
-            assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+            assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
             connection.execute("PRAGMA user_version=99")
         connection.close()

@@ -9,10 +9,9 @@ from muc_core.data.sets import load_dataset, resolve_ids
 from muc_core.data.splits import make_split, training_subset
 from muc_core.encoders.family import FAMILIES
 from muc_core.encoders.manifest import DataReference, EncoderManifest
-from muc_core.errors import MucError
 from muc_core.jobs.tasks import TASKS, Task
 from muc_core.jobs.tasks.unlearn import method_settings
-from muc_core.jobs.training import train_and_save
+from muc_core.jobs.training import saved_before, train_and_save
 from muc_core.progress import Progress
 from muc_core.unlearning.engine import TrainingSet
 from muc_core.unlearning.method import METHODS
@@ -44,6 +43,8 @@ class TrainJob(BaseModel):
 
 def run(job: TrainJob, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
     """Train and save. Returns `{"encoder": name, "run": id}`. Raises `MucError`, `Cancelled`."""
+    if (saved := saved_before(job.name, workspace)) is not None:
+        return saved
     workspace.check_new_name(job.name)
     # training an original is Retrain before anything is to be forgotten: all training items are retained
     method = METHODS.get("retrain")
@@ -69,10 +70,6 @@ def run(job: TrainJob, workspace: Workspace, progress: Progress) -> dict[str, Js
         seeds={"run": job.seed, "split": split.seed, **seeds.model_dump()},
         data=DataReference(spec=job.data, digest=dataset.digest(), split=split),
     )
-    if job.resume is not None:
-        earlier = workspace.run(job.resume).manifest
-        if (earlier.settings, earlier.seeds, earlier.data) != (manifest.settings, manifest.seeds, manifest.data):
-            raise MucError(f"the run {job.resume} had other settings, seeds or data; resume with the same ones")
     return train_and_save(
         manifest,
         kind=KIND,

@@ -15,7 +15,7 @@ from muc_core.encoders.family import FAMILIES, Family, fit_weights
 from muc_core.encoders.manifest import DataReference, EncoderManifest, explain
 from muc_core.errors import MucError
 from muc_core.jobs.tasks import TASKS, Task
-from muc_core.jobs.training import train_and_save
+from muc_core.jobs.training import saved_before, train_and_save
 from muc_core.jobs.tuning.course import Watch
 from muc_core.progress import Progress
 from muc_core.unlearning.engine import TrainingSet
@@ -136,6 +136,8 @@ def prepare(job: UnlearnJob, workspace: Workspace) -> PreparedRun:
 
 def run(job: UnlearnJob, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
     """Unlearn and save. Returns `{"encoder": name, "run": id}`. Raises `MucError`, `Cancelled`."""
+    if (saved := saved_before(job.name, workspace)) is not None:
+        return saved
     workspace.check_new_name(job.name)
     ready = prepare(job, workspace)
     assert ready.manifest.data is not None  # a prepared run knows its data

@@ -65,6 +65,10 @@ class Watch:
         self._bench: Bench | None = None
         self._course = Course()
 
+    def go_on(self, course: Course | None) -> None:
+        """Take up what was seen of a run before it was interrupted."""
+        self._course = course or Course()
+
     def look(self, step: int, total: int, weights: Mapping[str, Tensor] | None, progress: Progress) -> bytes:
         """The course with one more point, as it is kept; weights None: those of the original. Raises `Cancelled`."""
         if self._course.refused is None:
@@ -73,7 +77,8 @@ class Watch:
                 self._bench = self._bench or self._open()
                 encoder = self._encoder(self._bench, weights)
                 point = _point(step, self._bench, encoder, aside)
-                self._course = Course(points=(*self._course.points, point))
+                before = (one for one in self._course.points if one.step < step)
+                self._course = Course(points=(*before, point))
             except MucError as refusal:
                 self._course = self._course.model_copy(update={"refused": str(refusal)})
         return self._course.model_dump_json().encode()

@@ -43,11 +43,6 @@ def save_strength(bench: Bench, unlearned: EncoderRecord, strength: float, name:
     return bench.workspace.save_encoder(manifest, weights)
 
 
-def run_of_job(workspace: Workspace, job_id: str) -> RunRecord | None:
-    """The run that a job began; None when it did not come so far."""
-    return next((record for record in workspace.runs() if record.manifest.job == job_id), None)
-
-
 def keep_checkpoint(workspace: Workspace, run: RunRecord, name: str) -> EncoderRecord:
     """The latest checkpoint of a run as an encoder.
 

@@ -100,7 +100,7 @@ class TestEnds:
         job = finish(workspace, start(workspace, "kill_itself"))
         assert job.state == "lost"
         assert str(job.error).startswith("the worker process ended without a word (process ")
-        assert str(job.error).endswith("start it again; nothing already saved is lost")
+        assert str(job.error).endswith(f"or by `muc jobs resume {job.id}`; nothing already saved is lost")
         assert (job.step, job.message) == (1, "alive")
         assert "famous last words" in JobTable(workspace).log(job.id).read_text()
         assert finish(workspace, start(workspace, "count")).state == "done"

@@ -15,7 +15,7 @@ from sqlalchemy import update
 from muc_core.errors import MucError, UnknownName
 from muc_core.jobs import JobTable, cancel, submit
 from muc_core.jobs.launcher import worker_environment
-from muc_core.jobs.table import CANCEL_WITHIN_S, SILENT_AFTER_S, START_WITHIN_S, kill_worker
+from muc_core.jobs.table import CANCEL_WITHIN_S, SILENT_AFTER_S, START_WITHIN_S, State, kill_worker
 from muc_core.jobs.tasks import TASKS, Task, find_task, task_kinds
 from muc_core.jobs.worker import HISTORY_POINTS, History
 from muc_core.workspace import Workspace
@@ -202,14 +202,22 @@ class TestGivenUp:
         pretend(workspace, job_id, ticks=time.monotonic() - START_WITHIN_S - 1)
         assert "it was never started" in str(table.job(job_id).error)
 
-    def test_processes_of_another_machine_are_judged_by_their_heartbeat(
-        self, workspace: Workspace, table: JobTable
+    def test_processes_of_another_machine_are_judged_by_how_long_none_of_their_signs_came(
+        self, workspace: Workspace, table: JobTable, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        now = time.monotonic()
+        monkeypatch.setattr("muc_core.jobs.table._ticks", lambda: now)
         job_id = queue(table, pid=1, state="running")
-        pretend(workspace, job_id, host="elsewhere", heartbeat=time.time() - SILENT_AFTER_S + 10)
+        # that machine's clock, or this one's, may be wrong by a day
+        pretend(workspace, job_id, host="elsewhere", heartbeat=time.time() - 86400)
         assert table.job(job_id).state == "running"
-        pretend(workspace, job_id, heartbeat=time.time() - SILENT_AFTER_S - 10)
-        assert "no sign of life from elsewhere" in str(table.job(job_id).error)
+        now += SILENT_AFTER_S - 1
+        assert table.job(job_id).state == "running"
+        pretend(workspace, job_id, heartbeat=time.time() - 86399)
+        now += SILENT_AFTER_S - 1
+        assert table.job(job_id).state == "running"
+        now += SILENT_AFTER_S + 1
+        assert "no sign of life from elsewhere for 121 s" in str(table.job(job_id).error)
 
     def test_an_overdue_wish_to_cancel_is_carried_out_by_whoever_looks(
         self, workspace: Workspace, table: JobTable
@@ -228,6 +236,60 @@ class TestGivenUp:
         table.claim(job_id)
         table.request_cancel(job_id)
         assert table.job(job_id).state in ("cancelled", "lost")
+
+
+class TestGoingOn:
+    @pytest.mark.parametrize("state", ["lost", "failed", "cancelled"])
+    def test_what_ended_without_a_result_is_queued_again_under_its_id(self, table: JobTable, state: State) -> None:
+        first, second = queue(table, state="running"), queue(table)
+        table.tell(first, {"step": 3, "total": 9, "message": "working"})
+        table.close(first, state, error="something")
+        job = table.queue_again(first)
+        assert (job.id, job.state, job.attempt, job.error) == (first, "queued", 2, None)
+        assert (job.started, job.finished, job.seconds, job.pid) == (None, None, None, None)
+        assert [active.id for active in table.active()] == [first, second]
+
+    @pytest.mark.parametrize("state", ["queued", "running", "done"])
+    def test_nothing_else_is(self, table: JobTable, state: State) -> None:
+        job_id = queue(table, state="running" if state == "running" else "queued")
+        if state == "done":
+            table.close(job_id, "done")
+        with pytest.raises(MucError, match=f"is {state}; only one that failed, was cancelled or lost"):
+            table.queue_again(job_id)
+        with pytest.raises(UnknownName):
+            table.queue_again("x")
+
+    def test_a_worker_that_was_given_up_and_lives_changes_nothing_any_more(self, table: JobTable) -> None:
+        job_id = queue(table)
+        first = table.attach(job_id, os.getpid())
+        assert table.claim(job_id, attempt=first)
+        table.close(job_id, "lost")
+        second = table.queue_again(job_id).attempt
+        assert table.is_wanted(job_id, attempt=first) is None
+        assert not table.claim(job_id, attempt=first)
+        table.tell(job_id, {"message": "from the grave"}, attempt=first)
+        assert not table.close(job_id, "done", attempt=first)
+        job = table.job(job_id)
+        assert (job.state, job.message, job.attempt) == ("queued", "", second)
+        assert table.claim(job_id, attempt=second)
+        assert table.close(job_id, "done", attempt=second)
+
+    def test_how_long_it_ran_is_told_by_a_clock_that_nobody_sets(
+        self, workspace: Workspace, table: JobTable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = time.monotonic()
+        monkeypatch.setattr("muc_core.jobs.table._ticks", lambda: now)
+        job_id = queue(table, state="running")
+        monkeypatch.setattr("muc_core.jobs.table.time.time", lambda: 0.0)
+        now += 7
+        table.close(job_id, "done")
+        job = table.job(job_id)
+        assert job.seconds == 7
+        assert job.finished is not None
+        assert job.started is not None
+        assert job.finished < job.started
+        pretend(workspace, job_id, started_ticks=now + 1)  # the machine was started anew
+        assert table.job(job_id).seconds is None
 
 
 class TestTasks:

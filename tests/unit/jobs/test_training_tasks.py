@@ -1,6 +1,7 @@
 """Training and unlearning as jobs, called in this process: what they leave in the workspace, and what they refuse."""
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,11 @@ from muc_core.jobs.tasks.train import TrainJob
 from muc_core.jobs.tasks.train import run as train
 from muc_core.jobs.tasks.unlearn import UnlearnJob
 from muc_core.jobs.tasks.unlearn import run as unlearn
+from muc_core.jobs.training import STATE_FILE, run_of_job
+from muc_core.jobs.tuning.course import read_course
+from muc_core.jobs.tuning.keep import keep_checkpoint
 from muc_core.progress import SILENT
-from muc_core.workspace import Workspace
+from muc_core.workspace import RunWriter, Workspace
 
 N = 24
 QUICK = {"epochs": 2, "batch_size": 8, "checkpoints": 2}
@@ -131,6 +135,101 @@ def test_a_cancelled_training_can_be_resumed_to_the_same_bytes(trained: Workspac
     (run,) = [run for run in trained.runs() if run.state == "cancelled"]
     train(job(pictures, "resumed", resume=run.manifest.id), trained, SILENT)
     assert trained.encoder("resumed").manifest.weights_digest == trained.encoder("original").manifest.weights_digest
+
+
+class Killed(BaseException):
+    """Nothing catches it, as nothing catches a kill; what is left is what a killed process leaves."""
+
+
+@pytest.fixture
+def as_a_job(trained: Workspace) -> Workspace:
+    return Workspace(trained.home, assets=trained.home / "none", job=secrets.token_hex(4))
+
+
+def killed_at(call: int, calls: list[str], name: str, function: Callable[..., object]) -> Callable[..., object]:
+    """The function, before which the process dies if it is the one to be killed at."""
+
+    def instead(*arguments: object, **options: object) -> object:
+        calls.append(name)
+        if len(calls) == call:
+            raise Killed
+        return function(*arguments, **options)
+
+    return instead
+
+
+KILLED_AT = ["add_checkpoint", "finish", "go_back_to", "record", "write_file", "_update"]
+
+
+def test_a_job_killed_at_any_write_ends_in_the_same_bytes(
+    trained: Workspace, as_a_job: Workspace, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at its first write, gone on with and killed at its second, ... until it comes to its end."""
+    wanted = unlearning("whole", seed=3, audits=True)
+    unlearn(wanted, trained, SILENT)
+    monkeypatch.setattr("muc_core.jobs.training.KEEP_AFTER_S", 0.0)
+    monkeypatch.setattr("muc_core.jobs.training.KEEP_SHARE", 1e9)
+    monkeypatch.setattr(RunWriter, "__exit__", lambda writer, *_: writer._lock.release())  # a kill closes no run
+    result, kills = None, 0
+    while result is None:
+        calls: list[str] = []
+        with monkeypatch.context() as patch:
+            for name in KILLED_AT:
+                patch.setattr(RunWriter, name, killed_at(kills + 1, calls, name, getattr(RunWriter, name)))
+            save = killed_at(kills + 1, calls, "save", Workspace.save_encoder)
+            patch.setattr(Workspace, "save_encoder", save)
+            try:
+                result = unlearn(wanted.model_copy(update={"name": "killed"}), as_a_job, SILENT)
+            except Killed:
+                kills += 1
+    assert kills > 5
+    ours, theirs = as_a_job.encoder("killed").manifest, trained.encoder("whole").manifest
+    assert (ours.weights_digest, ours.metrics) == (theirs.weights_digest, theirs.metrics)
+    run, other = as_a_job.run(str(ours.run)), trained.run(str(theirs.run))
+    assert result == {"encoder": "killed", "run": run.manifest.id}
+    assert run.state == "done"
+    assert run.history() == other.history()
+    assert run.manifest.checkpoints == other.manifest.checkpoints
+    assert read_course(run) == read_course(other)
+    assert not (run.folder / STATE_FILE).exists()
+    assert [one.manifest.id for one in as_a_job.runs() if one.manifest.job == as_a_job.job] == [run.manifest.id]
+
+
+@pytest.mark.parametrize("method", ["writer.finish", "_forget_state"])
+def test_a_job_killed_after_its_encoder_was_saved_finds_it(
+    as_a_job: Workspace, pictures: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"saved-{method.strip('_w').replace('.', '-').replace('_', '-')}"
+    with monkeypatch.context() as patch:
+        patch.setattr(RunWriter, "__exit__", lambda writer, *_: writer._lock.release())
+        if method == "writer.finish":
+            patch.setattr(RunWriter, "finish", killed_at(1, [], "finish", RunWriter.finish))
+        else:
+            patch.setattr("muc_core.jobs.training._forget_state", killed_at(1, [], "forget", lambda run: None))
+        with pytest.raises(Killed):
+            train(job(pictures, name), as_a_job, SILENT)
+    saved = as_a_job.encoder(name).manifest
+    assert train(job(pictures, name), as_a_job, SILENT) == {"encoder": name, "run": saved.run}
+    run = as_a_job.run(str(saved.run))
+    assert (run.state, run.manifest.encoder, run.manifest.run_time_s) == ("done", name, saved.run_time_s)
+    assert not (run.folder / STATE_FILE).exists()
+    assert as_a_job.encoder(name).manifest == saved
+    with pytest.raises(MucError, match="already"):  # another job may not have it
+        train(job(pictures, name), Workspace(as_a_job.home, job="another"), SILENT)
+
+
+def test_a_checkpoint_kept_of_a_stopped_run_is_not_taken_for_its_end(
+    as_a_job: Workspace, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Workspace, "save_encoder", killed_at(1, [], "save", Workspace.save_encoder))
+        with pytest.raises(Killed):
+            unlearn(unlearning("stopped"), as_a_job, SILENT)
+    run = run_of_job(as_a_job, str(as_a_job.job))
+    assert run is not None
+    keep_checkpoint(as_a_job, run, "stopped")
+    with pytest.raises(MucError, match="already"):
+        unlearn(unlearning("stopped"), as_a_job, SILENT)
 
 
 def test_resuming_with_other_settings_is_refused(trained: Workspace, pictures: Path) -> None:

@@ -1,10 +1,12 @@
 """The shared engine: determinism, resuming, checkpoints, stopping; and the methods' objectives against plain loops."""
 
+import copy
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -75,6 +77,21 @@ def test_a_resumed_run_ends_in_the_same_bits(stop_after: int, tmp_path: Path) ->
     rest = list(second.run())
     assert [c.step for c in rest] == [c.step for c in whole[stop_after:]]
     assert same(rest[-1].weights, whole[-1].weights)
+
+
+def test_a_run_resumed_between_checkpoints_ends_in_the_same_bits_and_terms() -> None:
+    whole = list(trainer("ac", epochs=3, checkpoints=2).run())
+    first = trainer("ac", epochs=3, checkpoints=2)
+    states: list[dict[str, Any]] = []
+    list(first.run(after_step=lambda: states.append(copy.deepcopy(first.state()))))
+    assert {state["step"] for state in states} == set(range(1, first.total_steps + 1)) - {c.step for c in whole}
+    for state in states:
+        second = trainer("ac", epochs=3, checkpoints=2)
+        second.restore(state)
+        rest = list(second.run())
+        theirs = [checkpoint for checkpoint in whole if checkpoint.step > state["step"]]
+        assert [(c.step, c.terms) for c in rest] == [(c.step, c.terms) for c in theirs]
+        assert all(same(ours.weights, other.weights) for ours, other in zip(rest, theirs, strict=True))
 
 
 def test_a_state_of_something_else_is_refused() -> None:

@@ -10,8 +10,9 @@ from muc_core.jobs.table import JobTable
 from muc_core.jobs.tasks import time_run, weakest_run
 from muc_core.jobs.tasks.unlearn import run as unlearn
 from muc_core.jobs.tasks.weakest_run import WeakestRunSettings, strengths_of, trial_name
+from muc_core.jobs.training import run_of_job
 from muc_core.jobs.tuning.course import read_course
-from muc_core.jobs.tuning.keep import keep_checkpoint, run_of_job
+from muc_core.jobs.tuning.keep import keep_checkpoint
 from muc_core.jobs.tuning.measure import Yardstick
 from muc_core.jobs.tuning.run_time import estimate_run, pictures_used
 from muc_core.progress import SILENT

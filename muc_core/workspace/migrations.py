@@ -1,0 +1,27 @@
+"""What turns the SQLite file of an earlier version into that of this one, a step a version.
+
+Each step only adds, so that a program of the version before, still running on the same workspace, goes on working.
+A new version appends its step and commits the file of the version before to `tests/fixtures/workspaces`.
+"""
+
+from sqlalchemy import Connection
+
+STEPS: dict[int, tuple[str, ...]] = {
+    # How often a job was begun, so that a worker that was given up cannot speak for the one that took its place; and
+    # when it began by the monotonic clock, because the other may be set while it runs.
+    1: (
+        "ALTER TABLE jobs ADD COLUMN attempt INTEGER NOT NULL DEFAULT 1",
+        "ALTER TABLE jobs ADD COLUMN started_ticks FLOAT",
+    ),
+}
+"""By the version that they start from."""
+
+SCHEMA_VERSION = max(STEPS) + 1
+"""Kept in `PRAGMA user_version`."""
+
+
+def migrate(connection: Connection, found: int) -> None:
+    """Bring the tables from version `found` to `SCHEMA_VERSION`, inside the caller's transaction."""
+    for version in range(found, SCHEMA_VERSION):
+        for statement in STEPS[version]:
+            connection.exec_driver_sql(statement)

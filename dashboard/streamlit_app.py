@@ -17,6 +17,7 @@ PAGES = (
     ("stress_test", "Stress test", ":material/compress:"),
     ("tune", "Tune", ":material/tune:"),
     ("compare", "Compare", ":material/compare:"),
+    ("evidence", "Evidence", ":material/verified:"),
     ("encoders", "Encoders", ":material/deployed_code:"),
     ("jobs", "Jobs", ":material/list_alt:"),
     ("settings", "Settings", ":material/settings:"),

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.components.choices import Pair
+from dashboard.components.evidence_offer import evidence_offer
 from dashboard.components.job_follow import follow_job, start_button
 from dashboard.components.stress_hint import offer_stress
 from dashboard.components.uploads import MyPictures, plain
@@ -26,6 +27,7 @@ from dashboard.services import (
     saved_audits,
     start_audit,
 )
+from dashboard.services.evidence import TakeDraft, draft_of_plan, draft_of_record
 from dashboard.services.stress import what_came_back
 from muc_core.audit.result import AuditResult
 from muc_core.encoders.manifest import AuditManifest
@@ -71,7 +73,15 @@ def audit_section(pair: Pair, pictures: MyPictures, controls: Controls, data: Pa
             icon=":material/info:",
         )
     thumbnails = dict(zip(pictures.dataset.ids, pictures.thumbnails, strict=True))
-    show_audit(result, pictures.names, thumbnails, title=f"{pair.before} → {pair.after}", pair=pair)
+    show_audit(
+        result,
+        pictures.names,
+        thumbnails,
+        title=f"{pair.before} → {pair.after}",
+        pair=pair,
+        take_draft=lambda: draft_of_plan(plan),
+        key=plan.key,
+    )
     return True
 
 
@@ -99,11 +109,15 @@ def show_audit(
     *,
     title: str,
     pair: Pair | None,
+    take_draft: TakeDraft,
+    key: str,
 ) -> None:
-    """A result: verdict, how sure it is, a card for each picture, and downloads.
+    """A result: verdict, how sure it is, a card for each picture, downloads, and evidence.
 
     Args:
         pair: the encoders audited; None when they are not here any more as they were.
+        take_draft: gives what evidence is made of.
+        key: of the audit.
     """
     stress = what_came_back(pair.before, pair.after) if pair is not None else None
     verdict_card(result, key="full", stress=stress)
@@ -113,7 +127,9 @@ def show_audit(
     collateral_panel(result, names)
     st.subheader("Picture by picture", anchor=False)
     verdict_cards(result, names, thumbnails)
-    _downloads(result, names, title)
+    with st.container(horizontal=True):
+        _downloads(result, names, title)
+        evidence_offer(take_draft, key=key)
 
 
 def items_frame(result: AuditResult, names: Mapping[str, str]) -> pd.DataFrame:
@@ -140,11 +156,10 @@ def _downloads(result: AuditResult, names: Mapping[str, str], title: str) -> Non
         ("Result (JSON)", result.model_dump_json(indent=1), "audit.json", "application/json", "Every number, exact."),
         ("Report (HTML)", page, "audit.html", "text/html", "One page to show or print; it needs nothing else."),
     )
-    with st.container(horizontal=True):
-        for label, content, name, kind, what in files:
-            st.download_button(
-                label, content, name, kind, icon=":material/download:", on_click="ignore", help=what, key=f"get {name}"
-            )
+    for label, content, name, kind, what in files:
+        st.download_button(
+            label, content, name, kind, icon=":material/download:", on_click="ignore", help=what, key=f"get {name}"
+        )
 
 
 def _offer_job(plan: AuditPlan, pictures: MyPictures, controls: Controls, data: PairData) -> None:
@@ -197,7 +212,15 @@ def earlier_audits() -> None:
         return
     saved = read_audit(records[chosen])
     manifest = records[chosen].manifest
-    show_audit(saved.result, saved.names, saved.thumbnails, title=manifest.title, pair=_pair_of(manifest))
+    show_audit(
+        saved.result,
+        saved.names,
+        saved.thumbnails,
+        title=manifest.title,
+        pair=_pair_of(manifest),
+        take_draft=lambda: draft_of_record(records[chosen]),
+        key=chosen,
+    )
 
 
 def _pair_of(manifest: AuditManifest) -> Pair | None:

@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ import muc_core.encoders.load  # noqa: F401  (registers the families)
 from muc_core.audit.alignment import diagonal_of, image_text_factors, view_factors
 from muc_core.audit.audit import AuditSettings, check_counts
 from muc_core.audit.result import AuditResult
-from muc_core.auditing import audit_encoders
+from muc_core.auditing import Audited, audit_encoders
 from muc_core.comparison import Comparison, Mode, ModeChoice, OrderChoice, compare
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.demo import demo_split, load_demo
@@ -53,6 +53,8 @@ from muc_core.workspace import AuditRecord, EncoderRecord, Workspace
 from muc_core.workspace.files import TEMPORARY, sweep, write_file, writing
 from muc_core.workspace.importing import RecognitionReport
 from muc_core.workspace.index import MANIFEST
+
+_Kept = TypeVar("_Kept")
 
 MOST_CELLS = 60
 """Cells along a side of a heatmap on a page: each can be clicked; more could not be told apart or drawn quickly."""
@@ -607,6 +609,7 @@ def make_audit(plan: AuditPlan, progress: Progress, *, first_look: bool = False)
             views=2 if first_look else VIEWS,
             probes=not first_look,
             settings=AuditSettings(permutations=999) if first_look else AuditSettings(),
+            keep=None if first_look else lambda audited: _keep_latest(_audited(), plan.key, audited, MOST_AUDITED),
             progress=progress,
         )
     except MucError as refusal:
@@ -617,10 +620,28 @@ def make_audit(plan: AuditPlan, progress: Progress, *, first_look: bool = False)
 
 
 def _keep_audit(key: str, result: AuditResult | str) -> None:
-    kept = _audits()
-    kept[key] = result
-    while len(kept) > 16:
+    _keep_latest(_audits(), key, result, 16)
+
+
+def _keep_latest(kept: dict[str, _Kept], key: str, content: _Kept, most: int) -> None:
+    kept[key] = content
+    while len(kept) > most:
         del kept[next(iter(kept))]
+
+
+MOST_AUDITED = 4
+"""Audits whose vectors stay in a session, for evidence: some 20 MB each."""
+
+
+@st.cache_resource(show_spinner=False, scope="session")
+def _audited() -> dict[str, Audited]:
+    """What the latest audits of this session were computed from, by key."""
+    return {}
+
+
+def computed_from(plan: AuditPlan) -> Audited | None:
+    """What an audit of this session was computed from; None when it was made elsewhere or is one of many since."""
+    return _audited().get(plan.key)
 
 
 def saved_audit(key: str) -> SavedAudit | None:

@@ -16,6 +16,7 @@ from muc_core.encoders.remote.key import read_key
 from muc_core.encoders.remote.settings import SETTINGS_FILE, RemoteSettings, read_settings
 from muc_core.errors import MucError
 from muc_core.jobs.launcher import worker_threads
+from muc_core.workspace.evidence import packs_folder
 
 PACKAGES = ("muc-audit", "torch", "torchvision", "open_clip_torch", "scikit-learn", "umap-learn", "streamlit")
 
@@ -45,6 +46,7 @@ def _storage(home: str) -> Storage:
         ("Encoders", here.encoders_folder),
         ("Runs with their checkpoints", here.runs_folder),
         ("Audits", here.audits_folder),
+        ("Evidence packs", packs_folder(here)),
         ("Embedding maps", here.maps_folder),
         ("Logs of jobs", here.jobs_folder),
     )

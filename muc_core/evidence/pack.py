@@ -10,10 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from pydantic import ValidationError
+
 from muc_core.audit.inputs import AuditInputs
 from muc_core.audit.result import AuditResult
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.encoders.manifest import installed_versions, utc_now
+from muc_core.errors import MucError
 from muc_core.evidence.container import write_container
 from muc_core.evidence.keys import Ed25519PrivateKey, fingerprint, write_public_key
 from muc_core.evidence.manifest import (
@@ -71,6 +74,7 @@ def take_down(
     owner: ImageTextDataset,
     controls: ImageTextDataset,
     encoders: Mapping[Role, EncoderIdentity],
+    created: str | None = None,
     salt: bytes | None = None,
 ) -> Draft:
     """What an audit was computed from and what it found; pictures stay out.
@@ -80,6 +84,7 @@ def take_down(
         title: what was asked.
         owner, controls: the pictures, in the order of the inputs' ids.
         encoders: those that gave the vectors.
+        created: when the audit was made, ISO 8601; now if None.
         salt: 32 bytes for the pictures' digests; new ones if None.
 
     Raises:
@@ -91,7 +96,7 @@ def take_down(
     first, second = picture_digests(owner, salt), picture_digests(controls, salt)
     statement = Statement(
         title=title,
-        created=utc_now(),
+        created=created or utc_now(),
         settings=inputs.settings,
         versions=versions(),
         encoders=dict(encoders),
@@ -102,6 +107,14 @@ def take_down(
         warnings=inputs.warnings,
     )
     return Draft(statement, result, write_vectors(inputs.vectors))
+
+
+def read_draft(statement: bytes, result: AuditResult, vectors: bytes) -> Draft:
+    """A draft that was kept as the JSON of its statement and its vectors. Raises `MucError` when it is another's."""
+    try:
+        return Draft(Statement.model_validate_json(statement), result, vectors)
+    except ValidationError as error:
+        raise MucError("the evidence of this audit was kept by another version; make the audit again") from error
 
 
 def sign(draft: Draft, key: Ed25519PrivateKey, write_reports: WriteReports) -> bytes:

@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 DASHBOARD = Path(__file__).parents[2] / "dashboard"
 PAGES = sorted(path.name for path in (DASHBOARD / "app_pages").glob("*.py") if path.name != "__init__.py")
-WITHOUT_ENCODERS = ("jobs.py", "settings.py")
+WITHOUT_ENCODERS = ("evidence.py", "jobs.py", "settings.py")
 """Pages that have something to show before there is any encoder."""
 
 

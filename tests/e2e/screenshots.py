@@ -17,6 +17,7 @@ from muc_core.jobs.tasks.compare import CompareSettings, candidates
 from muc_core.jobs.tasks.compare import compare as compare_encoders
 from muc_core.jobs.tasks.strength_sweep import StrengthSweepSettings, sweep
 from muc_core.workspace import Workspace
+from muc_core.workspace.evidence import kept_packs
 from tests.e2e.browser import (
     PATIENCE_MS,
     ROOT,
@@ -109,6 +110,21 @@ def encoders(page: Page, server: Server) -> None:
     page.get_by_text("probes passed on").wait_for()
 
 
+def evidence(page: Page, server: Server) -> None:
+    """A pack of the audit of all withdrawn drawings, checked; the second theme finds it made."""
+    if not (made := kept_packs(Workspace(server.home))):
+        open_page(page, "Check my pictures")
+        verdict(page, server)
+        page.get_by_role("button", name="Evidence pack").click()
+        page.get_by_text("Without a passphrase").click()
+        page.get_by_role("button", name="Make the evidence pack").click()
+        page.get_by_role("button", name="Save the evidence pack").wait_for()
+        made = kept_packs(Workspace(server.home))
+        open_page(page, "Evidence")
+    page.locator("input[type=file]").first.set_input_files(made[0].path)
+    page.locator(".st-key-evidence-verified").wait_for()
+
+
 PAGES: dict[str, tuple[str, Callable[[Page, Server], None]]] = {
     "start": ("Start", start),
     "overview": ("Overview", overview),
@@ -120,6 +136,7 @@ PAGES: dict[str, tuple[str, Callable[[Page, Server], None]]] = {
     "embedding-map": ("Embedding map", embedding_map),
     "tune": ("Tune", tune),
     "compare": ("Compare", compare),
+    "evidence": ("Evidence", evidence),
     "encoders": ("Encoders", encoders),
 }
 

@@ -8,7 +8,7 @@ import base64
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,17 +17,23 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from muc_core.audit.audit import AuditSettings
 from muc_core.audit.result import AuditResult
-from muc_core.auditing import VIEWS, audit_encoders
+from muc_core.auditing import VIEWS, Audited, audit_encoders
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.ingest import ingest_files
 from muc_core.data.sets import load_dataset
+from muc_core.encoders.manifest import EncoderManifest
 from muc_core.errors import MucError
+from muc_core.evidence.manifest import EncoderIdentity, Role, check_size
+from muc_core.evidence.pack import Draft, read_draft, take_down
 from muc_core.jobs.tasks import TASKS, Task
 from muc_core.progress import Progress
 from muc_core.workspace import AuditRecord, Workspace
 
 KIND = "audit"
 RESULT, PICTURES = "audit.json", "pictures.json"
+STATEMENT, VECTORS = "statement.json", "vectors.safetensors"
+"""What evidence is made of later; not there when the audit is larger than a pack holds."""
+
 THUMBNAIL = 64
 _NAMES = "names.json"
 
@@ -129,12 +135,46 @@ def read_audit(record: AuditRecord) -> SavedAudit:
         raise MucError(f"the audit {record.manifest.id} was written by another version; make it again") from error
 
 
+def kept_draft(record: AuditRecord) -> Draft:
+    """The evidence of a kept audit, to be signed. Raises `MucError` when there is none or it is damaged."""
+    if STATEMENT not in record.manifest.files:
+        raise MucError(
+            f"the audit {record.manifest.id} was kept without its vectors, by an older version or because it is larger "
+            "than an evidence pack; make it again, of fewer pictures or with fewer controls"
+        )
+    return read_draft(record.read(STATEMENT), read_audit(record).result, record.read(VECTORS))
+
+
+def question(after: str, count: int) -> str:
+    """What an audit of pictures that have no name asks."""
+    return f"Did {after} forget {'this picture' if count == 1 else f'these {count:,} pictures'}?"
+
+
+def _evidence(audited: Audited, result: AuditResult, encoders: Mapping[Role, EncoderManifest]) -> dict[str, bytes]:
+    """The files of a draft; none for an audit that is larger than a pack."""
+    inputs = audited.inputs
+    try:
+        check_size(len(inputs.owner_ids), len(inputs.control_ids), inputs.settings)
+    except MucError:
+        return {}
+    draft = take_down(
+        inputs,
+        result,
+        title=question(encoders["after"].name, len(inputs.owner_ids)),
+        owner=audited.owner,
+        controls=audited.controls,
+        encoders={role: EncoderIdentity.of(manifest) for role, manifest in encoders.items()},
+    )
+    return {STATEMENT: draft.statement.model_dump_json(indent=1).encode(), VECTORS: draft.vectors}
+
+
 def run(settings: AuditJob, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
     """Audit and keep the result. Returns `{"audit": id, "verdict": verdict}`; see `read_audit`."""
     try:
         owner, controls = settings.owner.open(), settings.controls.open()
         names = [name for name in (settings.before, settings.after) if name is not None]
         loaded = {name: workspace.load(name) for name in names}
+        computed_from: list[Audited] = []
         result = audit_encoders(
             loaded[settings.after],
             owner,
@@ -142,8 +182,11 @@ def run(settings: AuditJob, workspace: Workspace, progress: Progress) -> dict[st
             before=None if settings.before is None else loaded[settings.before],
             views=settings.views,
             settings=AuditSettings(seed=settings.seed),
+            keep=computed_from.append,
             progress=progress,
         )
+        roles: dict[Role, str | None] = {"before": settings.before, "after": settings.after}
+        manifests = {role: workspace.encoder(name).manifest for role, name in roles.items() if name is not None}
         called = {item.id: item.text or item.id for item in owner.items}
         pictures = {"names": called, "thumbnails": dict(zip(owner.ids, _thumbnails(owner), strict=True))}
         record = workspace.save_audit(
@@ -156,7 +199,11 @@ def run(settings: AuditJob, workspace: Workspace, progress: Progress) -> dict[st
                 "owner": owner.digest(),
                 "controls": controls.digest(),
             },
-            files={RESULT: result.model_dump_json(indent=1).encode(), PICTURES: json.dumps(pictures).encode()},
+            files={
+                RESULT: result.model_dump_json(indent=1).encode(),
+                PICTURES: json.dumps(pictures).encode(),
+                **_evidence(computed_from[0], result, manifests),
+            },
         )
         return {"audit": record.manifest.id, "verdict": result.verdict}
     finally:

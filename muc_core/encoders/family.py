@@ -105,17 +105,20 @@ class Family(Protocol):
         """The contrastive loss of a batch, its mean over anchors, or a classifier's cross-entropy: plain training."""
 
     def contrasts(self, model: Model, batch: Batch) -> Sequence[Contrast]:
-        """The similarities behind `loss`, one entry a direction; `loss` is the mean of their InfoNCE.
+        """The similarities behind `loss`, one entry a direction; `loss` is the mean of their `anchor_loss`.
 
         Two-view families draw a third view of the forget samples, for positive calibration, when these have partners. A
         classifier's candidates are its classes, and the positive is the own class.
         """
 
     def sides(self, model: Model, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What the black box of the model as it is would say of both sides of each sample, normalised, `[n, d]` each.
+        """What the black box of the model as it is would say of both sides of each sample, `[n, d]` each.
 
-        Sides are two new views, or a view and the caption; their cosines are the alignment of an audit.
+        Sides are two new views, or a view and the caption.
         """
+
+    def alignment(self, model: Model, left: Tensor, right: Tensor) -> Tensor:
+        """The alignment matrix of an audit from `sides`, `[n, n]`: similarities of each left with each right side."""
 
     def after_step(self, model: Model) -> None:
         """What must happen after each optimiser step: clamps, momentum updates."""

@@ -19,6 +19,7 @@ class Contrast:
             some of them. None: they are the columns `positive` of `logits`.
         calibration: `[n_forget]` similarity of each forget sample, in the order of the batch, to a view of its own that
             serves positive calibration alone. None: the positive itself serves.
+        further: `[n]` what the family's loss of each anchor adds to InfoNCE, such as MERU's entailment. None: nothing.
     """
 
     logits: Tensor
@@ -26,6 +27,7 @@ class Contrast:
     temperature: Tensor
     pairs: Tensor | None = None
     calibration: Tensor | None = None
+    further: Tensor | None = None
 
     def logit(self, anchors: Tensor, others: Tensor) -> Tensor:
         """`[m]` logits between anchors and the other side (view or text) of other samples, both int64 `[m]`."""
@@ -46,9 +48,22 @@ def two_sided(left: Tensor, right: Tensor, scale: Tensor) -> tuple[Contrast, Con
     Args:
         scale: scalar, 1 / tau.
     """
-    logits = scale * left @ right.T
-    positive = torch.arange(len(left), device=left.device)
-    return Contrast(logits, positive, 1 / scale), Contrast(logits.T, positive, 1 / scale)
+    return both_ways(scale * left @ right.T, scale)
+
+
+def both_ways(logits: Tensor, scale: Tensor, further: Tensor | None = None) -> tuple[Contrast, Contrast]:
+    """Both directions of logits `[n, n]` whose diagonal holds the pairs.
+
+    Args:
+        scale: scalar, 1 / tau.
+        further: `[n]` what the loss of each pair adds.
+    """
+    positive = torch.arange(len(logits), device=logits.device)
+    temperature = 1 / scale
+    return (
+        Contrast(logits, positive, temperature, further=further),
+        Contrast(logits.T, positive, temperature, further=further),
+    )
 
 
 def two_view(first: Tensor, second: Tensor, temperature: Tensor) -> tuple[Contrast, Contrast]:
@@ -87,3 +102,9 @@ def against_queue(queries: Tensor, keys: Tensor, queue: Tensor, temperature: Ten
 def info_nce(contrast: Contrast) -> Tensor:
     """InfoNCE of each anchor, `[n]`: -log softmax at its positive (arXiv 1807.03748, equation 4)."""
     return F.cross_entropy(contrast.logits, contrast.positive, reduction="none")
+
+
+def anchor_loss(contrast: Contrast) -> Tensor:
+    """The family's loss of each anchor, `[n]`: InfoNCE and what the family adds to it."""
+    loss = info_nce(contrast)
+    return loss if contrast.further is None else loss + contrast.further

@@ -8,16 +8,15 @@ import torch
 from torch import Tensor
 
 
-def margins(left: Tensor, right: Tensor) -> Tensor:
-    """`m_i = AM_ii - mean over j != i of (AM_ij + AM_ji) / 2` with `AM = left @ right.T`, `[n]`, in [-2, 2].
+def margins(alignment: Tensor) -> Tensor:
+    """`m_i = AM_ii - mean over j != i of (AM_ij + AM_ji) / 2`, `[n]`.
 
     The margin of an audit (`muc_core.audit.summary`), for training: j runs over all samples given, so that a shift of
     all similarities cancels.
 
     Args:
-        left, right: `[n, d]`, n >= 2, normalised: both sides (picture and text, or two views) of each sample.
+        alignment: AM `[n, n]`, n >= 2: similarity of both sides (picture and text, or two views) of all samples.
     """
-    alignment = left @ right.T
     alignment = alignment.to(torch.promote_types(alignment.dtype, torch.float32))  # means of bfloat16 are too coarse
     own = alignment.diagonal()
     others = (alignment.sum(dim=1) + alignment.sum(dim=0)) / 2 - own

@@ -15,7 +15,7 @@ from muc_core.encoders.embed import embed_images
 from muc_core.encoders.family import FAMILIES, Batch, Family
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.errors import MucError
-from muc_core.losses.contrast import Contrast, info_nce
+from muc_core.losses.contrast import Contrast, anchor_loss
 from muc_core.unlearning.engine import Trainer, TrainingSet
 from muc_core.unlearning.method import METHODS, Step
 from muc_core.unlearning.settings import Seeds
@@ -97,13 +97,13 @@ def batch(family: Family, n_forget: int) -> Batch:
 
 
 @pytest.mark.parametrize("family_name", FAMILIES.names())
-def test_the_loss_is_the_mean_info_nce_of_the_contrasts(family_name: str) -> None:
+def test_the_loss_is_the_mean_loss_of_the_contrasts(family_name: str) -> None:
     family = FAMILIES.get(family_name)
     model = family.build(architecture(family), 0).eval()
     with torch.no_grad():
         loss = family.loss(model, batch(family, 0))
         contrasts = family.contrasts(model, batch(family, 0))
-    mean = torch.stack([info_nce(contrast).mean() for contrast in contrasts]).mean()
+    mean = torch.stack([anchor_loss(contrast).mean() for contrast in contrasts]).mean()
     assert float(loss) == pytest.approx(float(mean), rel=1e-5)
 
 
@@ -140,7 +140,8 @@ def test_ac_is_the_formula_of_its_docstring(family_name: str, alpha: float, beta
     total = 0.0
     for contrast in directions:
         denominators = [log_sum(row) for row in contrast.logits.double().tolist()]
-        retain = sum(denominators[i] - own(contrast, i, i) for i in range(5))
+        further = [0.0] * 8 if contrast.further is None else contrast.further.tolist()
+        retain = sum(denominators[i] - own(contrast, i, i) + further[i] for i in range(5))
         negative = -sum(own(contrast, i, p) for i, p in zip((5, 6, 7), (7, 5, 6), strict=True))
         performance = sum(denominators[i] for i in (5, 6, 7))
         if contrast.calibration is None:
@@ -155,3 +156,9 @@ def test_ac_is_the_formula_of_its_docstring(family_name: str, alpha: float, beta
 def test_an_unknown_architecture_is_refused(family_name: str) -> None:
     with pytest.raises(MucError, match="resnet9000"):
         FAMILIES.get(family_name).build("resnet9000", 0)
+
+
+@pytest.mark.parametrize(("family_name", "method_name"), sorted({*EVERY_PAIR} - {*FAMILY_AND_METHOD}))
+def test_a_method_for_other_families_is_refused_by_name(family_name: str, method_name: str) -> None:
+    with pytest.raises(MucError, match=f"and this one is {family_name}; choose another method or encoder"):
+        trainer(family_name, method_name)

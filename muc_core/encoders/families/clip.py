@@ -180,6 +180,9 @@ class ClipFamily:
         image_features, text_features, _ = self._features(model, batch)
         return image_features, text_features
 
+    def alignment(self, model: nn.Module, left: Tensor, right: Tensor) -> Tensor:
+        return left @ right.T
+
     def after_step(self, model: open_clip.CLIP) -> None:
         with torch.no_grad():
             model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)

@@ -148,6 +148,9 @@ class MoCoFamily:
         # not its keys: the black box has no momentum encoder
         return model(batch.view(batch.images)), model(batch.view(batch.images))
 
+    def alignment(self, model: MoCoModel, left: Tensor, right: Tensor) -> Tensor:
+        return left @ right.T
+
     def after_step(self, model: MoCoModel) -> None:
         model.follow()
 

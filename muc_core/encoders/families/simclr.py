@@ -67,6 +67,9 @@ class SimCLRFamily:
     def sides(self, model: TwoViewModel, batch: Batch) -> tuple[Tensor, Tensor]:
         return model(batch.view(batch.images)), model(batch.view(batch.images))
 
+    def alignment(self, model: TwoViewModel, left: Tensor, right: Tensor) -> Tensor:
+        return left @ right.T
+
     def after_step(self, model: TwoViewModel) -> None:
         pass
 

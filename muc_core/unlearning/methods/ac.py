@@ -9,14 +9,15 @@ and the directions are averaged. The paper ties alpha = gamma. Because beta is s
 beta means the same pressure at any size of the forget set.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from muc_core.losses.alignment_calibration import negative_calibration, performance_preserving, positive_calibration
-from muc_core.losses.contrast import Contrast, info_nce
+from muc_core.losses.contrast import Contrast, anchor_loss
 from muc_core.unlearning.method import METHODS, Method, Step, contrastive
 from muc_core.unlearning.settings import CalibrationSettings
 
@@ -44,23 +45,31 @@ class ACSettings(CalibrationSettings):
     )
 
 
-def _terms(contrast: Contrast, step: Step[ACSettings]) -> dict[str, Tensor]:
+S = TypeVar("S", bound=ACSettings)
+
+
+def _terms(contrast: Contrast, step: Step[S]) -> dict[str, Tensor]:
     batch, settings = step.batch, step.settings
     divisor = len(batch.retain) + settings.gamma * len(batch.forget)
     return {
-        "retain": info_nce(contrast)[batch.retain].sum() / divisor,
+        "retain": anchor_loss(contrast)[batch.retain].sum() / divisor,
         "negative": settings.alpha * negative_calibration(contrast, batch.forget, batch.partner) / divisor,
         "performance": settings.gamma * performance_preserving(contrast, batch.forget) / divisor,
         "positive": settings.beta * step.forget_fraction * positive_calibration(contrast, batch.forget),
     }
 
 
+def calibration_terms(contrasts: Sequence[Contrast], step: Step[S]) -> dict[str, Tensor]:
+    """The terms of the module's formula by name, averaged over the directions of contrast."""
+    directions = [_terms(contrast, step) for contrast in contrasts]
+    return {name: torch.stack([terms[name] for terms in directions]).mean() for name in directions[0]}
+
+
 def objective(step: Step[ACSettings]) -> Mapping[str, Tensor]:
     """The terms of the module's formula by name; a batch without forget samples is plain training."""
     if len(step.batch.forget) == 0:
         return contrastive(step)
-    directions = [_terms(contrast, step) for contrast in step.family.contrasts(step.model, step.batch)]
-    return {name: torch.stack([terms[name] for terms in directions]).mean() for name in directions[0]}
+    return calibration_terms(step.family.contrasts(step.model, step.batch), step)
 
 
 METHODS.register(

@@ -26,7 +26,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from muc_core.losses.contrast import info_nce
+from muc_core.losses.contrast import anchor_loss
 from muc_core.losses.control_matching import energy_distance, hinge, margins, quantile_match
 from muc_core.unlearning.method import METHODS, Method, Step, contrastive
 from muc_core.unlearning.settings import CalibrationSettings
@@ -75,7 +75,7 @@ def forget_and_calibration_margins(step: Step[ACMatchedSettings]) -> tuple[Tenso
     with torch.no_grad():
         calibration = step.family.sides(step.model, step.calibration)
     left, right = (torch.cat(pair) for pair in zip(forget, calibration, strict=True))
-    found = margins(left, right)
+    found = margins(step.family.alignment(step.model, left, right))
     u = len(step.batch.forget)
     return found[:u], found[u:].detach()
 
@@ -84,7 +84,7 @@ def _retain_terms(step: Step[ACMatchedSettings]) -> dict[str, Tensor]:
     """The contrastive loss, and how far the samples' own similarities have moved from the original's."""
     now, before = step.batch.only(step.batch.retain).twice()
     contrasts = step.family.contrasts(step.model, now)
-    terms = {"retain": torch.stack([info_nce(contrast).mean() for contrast in contrasts]).mean()}
+    terms = {"retain": torch.stack([anchor_loss(contrast).mean() for contrast in contrasts]).mean()}
     if step.settings.keep > 0:
         assert step.original is not None  # the method asks the engine for it
         everyone = torch.arange(len(now.images), device=now.images.device)

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from muc_core.losses.contrast import info_nce
+from muc_core.losses.contrast import anchor_loss
 from muc_core.unlearning.method import METHODS, Method, Step, contrastive
 from muc_core.unlearning.settings import TrainingSettings
 
@@ -23,7 +23,7 @@ def objective(step: Step[NegGradSettings]) -> Mapping[str, Tensor]:
     batch = step.batch
     if len(batch.forget) == 0:
         return contrastive(step)
-    losses = torch.stack([info_nce(c) for c in step.family.contrasts(step.model, batch)]).mean(dim=0)
+    losses = torch.stack([anchor_loss(c) for c in step.family.contrasts(step.model, batch)]).mean(dim=0)
     n = len(batch.images)
     return {"retain": losses[batch.retain].sum() / n, "forget": -losses[batch.forget].sum() / n}
 

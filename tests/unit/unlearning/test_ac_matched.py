@@ -1,6 +1,7 @@
 """Control-matched AC: its objective against plain loops and finite differences, and what calibration pictures touch."""
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ import muc_core.unlearning.methods  # noqa: F401
 from muc_core.data.splits import DataSplit, calibration_subset
 from muc_core.encoders.family import FAMILIES, Batch, Family
 from muc_core.errors import MucError
-from muc_core.losses.contrast import info_nce
+from muc_core.losses.contrast import anchor_loss
 from muc_core.losses.control_matching import energy_distance, margins, quantile_match
 from muc_core.unlearning.engine import Trainer, TrainingSet
 from muc_core.unlearning.method import METHODS, Step
@@ -24,7 +25,7 @@ from muc_core.unlearning.methods.ac_matched import ACMatchedSettings
 from muc_core.unlearning.settings import Seeds
 from tests import tiny
 
-ARCHITECTURES = {"clip": "muc-tiny", "moco": "demo-resnet:16@8", "simclr": "demo-resnet:16"}
+ARCHITECTURES = {"clip": "muc-tiny", "meru": "muc-tiny", "moco": "demo-resnet:16@8", "simclr": "demo-resnet:16"}
 METHOD = METHODS.get("ac-matched")
 RETAIN, FORGET, CALIBRATION = (tiny.dataset(n, seed=seed) for n, seed in ((10, 1), (6, 2), (70, 3)))
 
@@ -61,8 +62,16 @@ def built(name: str, seed: int = 0) -> tuple[Family, nn.Module]:
     return family, family.build(ARCHITECTURES[name], seed)
 
 
-def plain_margins(left: Tensor, right: Tensor) -> list[float]:
-    rows = [[sum(a * b for a, b in zip(x, y, strict=True)) for y in right.tolist()] for x in left.tolist()]
+def plain_margins(family: Family, model: Any, left: Tensor, right: Tensor) -> list[float]:
+    def alike(x: list[float], y: list[float]) -> float:
+        product = sum(a * b for a, b in zip(x, y, strict=True))
+        if family.name != "meru":
+            return product
+        c = float(model.curvature.detach())
+        x_time, y_time = (math.sqrt(1 / c + sum(a * a for a in point)) for point in (x, y))
+        return -math.acosh(c * (x_time * y_time - product)) / math.sqrt(c)
+
+    rows = [[alike(x, y) for y in right.tolist()] for x in left.tolist()]
     n = len(rows)
     return [rows[i][i] - sum((rows[i][j] + rows[j][i]) / 2 for j in range(n) if j != i) / (n - 1) for i in range(n)]
 
@@ -83,10 +92,10 @@ def test_the_objective_is_the_formula_of_its_docstring(name: str, match: str, di
         retain = again.batch.only(again.batch.retain)
         first = 2 if family.has_text else 3  # the forget samples drew one view for each side that is a picture
         now, before = (family.contrasts(m, darker(retain, first)) for m in (model, original))
-    found = plain_margins(*(torch.cat(pair) for pair in zip(forget, calibration, strict=True)))
+    found = plain_margins(family, model, *(torch.cat(pair) for pair in zip(forget, calibration, strict=True)))
     wanted = 3.0 * float(distance(torch.tensor(found[:3]), torch.tensor(found[3:])))
     assert float(terms["matching"]) == pytest.approx(wanted, rel=1e-3, abs=1e-5)
-    losses = [float(info_nce(contrast).mean()) for contrast in now]
+    losses = [float(anchor_loss(contrast).mean()) for contrast in now]
     assert float(terms["retain"]) == pytest.approx(sum(losses) / len(losses), rel=1e-4)
     moved = [
         (float(a.logit(i, i)) * float(a.temperature) - float(b.logit(i, i)) * float(b.temperature)) ** 2
@@ -107,6 +116,9 @@ class CalibrationHeld:
     def sides(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         return self.answer if batch is self.held else self.family.sides(model, batch)
 
+    def alignment(self, model: nn.Module, left: Tensor, right: Tensor) -> Tensor:
+        return self.family.alignment(model, left, right)
+
     def contrasts(self, model: nn.Module, batch: Batch) -> Sequence[Any]:
         return self.family.contrasts(model, batch)
 
@@ -126,7 +138,7 @@ def test_the_gradient_is_that_of_finite_differences_with_the_calibration_samples
         answer = family.sides(copy.deepcopy(model).eval(), step(family, model).calibration)  # type: ignore[arg-type]
         with ac_matched.as_audited(model):
             _, target = ac_matched.forget_and_calibration_margins(step(family, model))
-    monkeypatch.setattr(ac_matched, "margins", lambda left, right: torch.cat([margins(left, right)[:3], target]))
+    monkeypatch.setattr(ac_matched, "margins", lambda alignment: torch.cat([margins(alignment)[:3], target]))
 
     def loss(move: float) -> float:
         vector_to_parameters(start + move * gradient / length, trained)

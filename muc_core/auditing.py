@@ -24,7 +24,7 @@ from muc_core.comparison import ModeChoice
 from muc_core.data.controls import TRANSFORMED, strongly_changed
 from muc_core.data.copies import copies_among, without
 from muc_core.data.dataset import ImageTextDataset, Item
-from muc_core.encoders.base import Encoder
+from muc_core.encoders.base import Encoder, similarity_of
 from muc_core.encoders.embed import embed_texts, embed_views
 from muc_core.errors import MissingTextTower, MucError
 from muc_core.near_duplicates import honesty_checks
@@ -217,9 +217,10 @@ class _Look:
         seen = [embed_views(encoder, part, views=self.views, seed=self.seed, progress=progress) for part in parts]
         views = torch.cat(seen, dim=1).numpy()
         if not self.with_text:
-            return ViewVectors(views)
+            return ViewVectors(views, similarity_of(encoder))
         texts = [item.text or "" for part in parts for item in part.items]
-        return ImageTextVectors(views, embed_texts(encoder, texts, progress=progress).numpy())
+        captions = embed_texts(encoder, texts, progress=progress).numpy()
+        return ImageTextVectors(views, captions, similarity_of(encoder))
 
 
 @dataclass

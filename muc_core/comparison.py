@@ -20,7 +20,7 @@ from muc_core.audit.ordering import Order, order_by_cluster, order_by_diagonal, 
 from muc_core.audit.picture import MAX_CELLS, AlignmentPicture, Layout, Reduction, draw, lay_out
 from muc_core.audit.summary import AlignmentSummary, ItemScores, summarise_factors
 from muc_core.data.dataset import ImageTextDataset
-from muc_core.encoders.base import Encoder
+from muc_core.encoders.base import Encoder, similarity_of
 from muc_core.encoders.embed import embed_images, embed_texts, embed_views
 from muc_core.errors import MissingTextTower, MucError
 from muc_core.progress import SILENT, Progress
@@ -375,8 +375,8 @@ def _vectors(
 def _factors(encoder: Encoder, vectors: npt.NDArray[np.float32], ids: Sequence[str], mode: Mode) -> Factors:
     try:
         if mode == "two-view":
-            return view_factors(vectors, ids=ids)
-        return image_text_factors(vectors[0], vectors[1], ids=ids)
+            return view_factors(vectors, ids=ids, similarity=similarity_of(encoder))
+        return image_text_factors(vectors[0], vectors[1], ids=ids, similarity=similarity_of(encoder))
     except MucError as error:
         raise MucError(f"in the encoder {encoder.name!r} {error}") from error
 

@@ -23,11 +23,12 @@ from muc_core.audit.honesty import near_duplicates as compare_copies
 from muc_core.audit.result import Check
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.interpolation import Interpolation
-from muc_core.encoders.base import Encoder
+from muc_core.encoders.base import Encoder, similarity_of
 from muc_core.encoders.embed import embed_images, embed_texts
 from muc_core.encoders.probes import Remembering
 from muc_core.errors import MucError
 from muc_core.progress import SILENT, Progress
+from muc_core.similarity import Similarity
 
 JPEG_QUALITY = 85
 CROP = 0.9
@@ -158,10 +159,10 @@ def honesty_checks(
         for name, vectors in asked.items()
     }
     return (
-        compare_copies(_kinds(images, of_copies, texts, of_captions), n, seed=seed),
+        compare_copies(_kinds(images, of_copies, texts, of_captions, similarity_of(after)), n, seed=seed),
         *noise_filter({name: (groups[0], groups[1]) for name, groups in towers.items()}),
         steady(first, again),
-        *_against_before(before, pool, n, seed, images, texts, of_copies, progress),
+        *_against_before(before, pool, n, seed, images, texts, of_copies, similarity_of(after), progress),
     )
 
 
@@ -170,24 +171,25 @@ def _kinds(
     of_copies: Mapping[str, np.ndarray],
     texts: np.ndarray | None,
     of_captions: Mapping[str, np.ndarray],
+    how: Similarity,
 ) -> dict[str, Copies]:
     """Scores of copies beside those of originals; changed pictures also with changed captions, as both may be filtered.
 
     Copies of one picture are also compared with one another: where the original is answered differently, they agree
     with one another and not with it. That takes no captions.
     """
-    pairs = [margins(of_copies[a], of_copies[b]) for a, b in combinations(of_copies, 2)]
-    to_original = [margins(images, copy) for copy in of_copies.values()]
+    pairs = [margins(of_copies[a], of_copies[b], similarity=how) for a, b in combinations(of_copies, 2)]
+    to_original = [margins(images, copy, similarity=how) for copy in of_copies.values()]
     kinds = {"compared with one another": Copies(np.mean(to_original, axis=0), np.mean(pairs, axis=0))}
     if texts is None:
         return kinds
-    plain = margins(images, texts)
+    plain = margins(images, texts, similarity=how)
     changed_pictures = {"": images, **of_copies}
     changed_captions = {"": texts, **of_captions}
     for picture, left in changed_pictures.items():
         for caption, right in changed_captions.items():
             if picture or caption:
-                kinds[", ".join(filter(None, (picture, caption)))] = Copies(plain, margins(left, right))
+                kinds[", ".join(filter(None, (picture, caption)))] = Copies(plain, margins(left, right, similarity=how))
     return kinds
 
 
@@ -199,11 +201,12 @@ def _against_before(
     images: np.ndarray,
     texts: np.ndarray | None,
     of_copies: Mapping[str, np.ndarray],
+    how: Similarity,
     progress: Progress,
 ) -> tuple[Check, ...]:
     """The probes that look at what became of the controls."""
     copy = of_copies[PICTURE_KINDS[0]]
-    margins_after = margins(images, copy if texts is None else texts)[n:]
+    margins_after = margins(images, copy if texts is None else texts, similarity=how)[n:]
     if before is None:
         return useful(margins_after), *_not_compared("the encoder before was not given")
     images_before = embed_images(before, pool, progress=progress).numpy()
@@ -211,7 +214,7 @@ def _against_before(
         partner = embed_images(before, near_duplicates(pool, seed)[PICTURE_KINDS[0]], progress=progress).numpy()
     else:
         partner = embed_texts(before, _texts(pool), progress=progress).numpy()
-    usefulness = useful(margins_after, margins(images_before, partner)[n:])
+    usefulness = useful(margins_after, margins(images_before, partner, similarity=similarity_of(before))[n:])
     if images_before.shape != images.shape:
         return usefulness, *_not_compared(
             f"the encoder before gives {images_before.shape[1]} numbers a picture and the one after {images.shape[1]}"

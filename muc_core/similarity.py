@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
+from pydantic import ConfigDict
+
 from muc_core.errors import MucError
 
 SimilarityName: TypeAlias = Literal["cosine", "lorentz"]
@@ -21,6 +23,8 @@ class Similarity:
     Raises:
         MucError: an unknown name; "lorentz" without a finite curvature above 0, "cosine" with any.
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     name: SimilarityName = "cosine"
     curvature: float | None = None

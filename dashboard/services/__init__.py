@@ -31,7 +31,7 @@ from muc_core.data.demo import demo_split, load_demo
 from muc_core.data.ingest import Ingest, ingest_files
 from muc_core.data.sets import SetInfo, list_sets, load_dataset, resolve_ids, resolve_items
 from muc_core.data.splits import DataSplit
-from muc_core.encoders.base import Encoder
+from muc_core.encoders.base import Encoder, similarity_of
 from muc_core.encoders.embed import embed_images, embed_texts, embed_views
 from muc_core.encoders.family import FAMILIES
 from muc_core.encoders.manifest import EncoderManifest
@@ -774,10 +774,14 @@ def _own_similarity(
         return known["positive"].astype(np.float64)
     asked = encoder(_name)
     if mode == "two-view":
-        factors = view_factors(embed_views(asked, _data.dataset, views=VIEWS).numpy(), ids=_data.dataset.ids)
+        views = embed_views(asked, _data.dataset, views=VIEWS).numpy()
+        factors = view_factors(views, ids=_data.dataset.ids, similarity=similarity_of(asked))
     else:
         texts = embed_texts(asked, [text or "" for text in _data.dataset.texts])
-        factors = image_text_factors(embed_images(asked, _data.dataset).numpy(), texts.numpy(), ids=_data.dataset.ids)
+        images = embed_images(asked, _data.dataset)
+        factors = image_text_factors(
+            images.numpy(), texts.numpy(), ids=_data.dataset.ids, similarity=similarity_of(asked)
+        )
     positive = diagonal_of(factors)
     workspace().write_map(key, {"positive": positive})
     return positive

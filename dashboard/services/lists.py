@@ -13,7 +13,7 @@ from dashboard.services.matrices import BLOCKS, MOST_SHOWN
 from muc_core.audit.alignment import Factors, image_text_factors
 from muc_core.audit.picture import cells_across, lay_out
 from muc_core.data.dataset import ImageTextDataset
-from muc_core.encoders.base import Encoder
+from muc_core.encoders.base import Encoder, similarity_of
 from muc_core.encoders.embed import embed_images, embed_texts
 from muc_core.errors import MucError
 
@@ -123,4 +123,4 @@ def _unit(
         vectors = embed_texts(_encoder, [text or "" for text in _items.texts]).numpy()
     else:
         vectors = embed_images(_encoder, _items).numpy()
-    return image_text_factors(vectors, vectors, ids=_items.ids)
+    return image_text_factors(vectors, vectors, ids=_items.ids, similarity=similarity_of(_encoder))

@@ -28,7 +28,7 @@ from muc_core.audit.result import AuditResult, ItemVerdict
 from muc_core.audit.vectors import ImageTextVectors, Vectors, ViewVectors
 from muc_core.comparison import Mode
 from muc_core.data.dataset import ImageTextDataset
-from muc_core.encoders.base import Encoder
+from muc_core.encoders.base import Encoder, similarity_of
 from muc_core.encoders.embed import embed_images, embed_texts, embed_views
 from muc_core.progress import Progress
 
@@ -177,9 +177,11 @@ def factors_of(asked: Encoder, items: ImageTextDataset, mode: Mode) -> Factors:
 @st.cache_resource(show_spinner="Looking at the pictures ...", max_entries=24)
 def _factors(digest: str, items_digest: str, mode: Mode, *, _encoder: Encoder, _items: ImageTextDataset) -> Factors:
     if mode == "two-view":
-        return view_factors(embed_views(_encoder, _items, views=VIEWS).numpy(), ids=_items.ids)
+        views = embed_views(_encoder, _items, views=VIEWS).numpy()
+        return view_factors(views, ids=_items.ids, similarity=similarity_of(_encoder))
     texts = embed_texts(_encoder, [text or "" for text in _items.texts])
-    return image_text_factors(embed_images(_encoder, _items).numpy(), texts.numpy(), ids=_items.ids)
+    images = embed_images(_encoder, _items)
+    return image_text_factors(images.numpy(), texts.numpy(), ids=_items.ids, similarity=similarity_of(_encoder))
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,7 +252,9 @@ def _view_vectors(asked: Encoder, items: ImageTextDataset, mode: Mode, progress:
             known["texts"] = embed_texts(asked, [text or "" for text in items.texts]).numpy()
         workspace().write_map(f"views-{key}", known)
     views = known["views"].astype(np.float32)
-    return ViewVectors(views) if mode == "two-view" else ImageTextVectors(views, known["texts"].astype(np.float32))
+    if mode == "two-view":
+        return ViewVectors(views, similarity_of(asked))
+    return ImageTextVectors(views, known["texts"].astype(np.float32), similarity_of(asked))
 
 
 @st.cache_data(show_spinner="Telling change from noise ...", max_entries=16)

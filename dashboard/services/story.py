@@ -27,7 +27,7 @@ from muc_core.audit.neighbours import nearest
 from muc_core.audit.result import AuditResult
 from muc_core.comparison import Comparison, Mode
 from muc_core.data.dataset import ImageTextDataset
-from muc_core.encoders.base import Encoder
+from muc_core.encoders.base import Encoder, similarity_of
 from muc_core.encoders.embed import embed_images, embed_texts
 from muc_core.workspace import AuditRecord
 
@@ -245,7 +245,9 @@ def _among_captions(asked: Encoder, one: ImageTextDataset, pool: ImageTextDatase
         names.append(own)
         vectors = np.concatenate([vectors, embed_texts(asked, [own]).numpy()])
     place = names.index(own) if own else None
-    found = nearest(embed_images(asked, one).numpy()[0], vectors, count=NEIGHBOURS, own=place)
+    found = nearest(
+        embed_images(asked, one).numpy()[0], vectors, count=NEIGHBOURS, own=place, similarity=similarity_of(asked)
+    )
     places = found.places.tolist()
     seen = Seen(
         texts=tuple(names[number] for number in places),
@@ -261,7 +263,9 @@ def _among_pictures(asked: Encoder, one: ImageTextDataset, pool: ImageTextDatase
     vectors = _picture_vectors(asked.digest, pool.digest(), _encoder=asked, _pool=pool)
     # The picture itself would be the nearest to itself.
     others = [number for number, name in enumerate(pool.ids) if name != one.ids[0]]
-    found = nearest(embed_images(asked, one).numpy()[0], vectors[others], count=NEIGHBOURS)
+    found = nearest(
+        embed_images(asked, one).numpy()[0], vectors[others], count=NEIGHBOURS, similarity=similarity_of(asked)
+    )
     ids = [pool.ids[others[number]] for number in found.places.tolist()]
     some = pool.subset(ids)
     texts = tuple(text or name for name, text in zip(some.ids, some.texts, strict=True))

@@ -1,23 +1,27 @@
 """Alignment matrices: how alike every picture is to every text, or to every other picture, in an encoder's eyes.
 
-`AM_ij` is a cosine similarity, so it lies in [-1, 1] and **high means more alike**. Its diagonal is the positive
-alignment (an item with its own partner), everything off the diagonal the negative alignment. The gap matrix is
-`AGM = AM(before) - AM(after)`, in [-2, 2]: **positive means that alignment was lost**, zero that nothing changed.
+`AM_ij` is a cosine similarity, so it lies in [-1, 1] and **high means more alike**; of hyperbolic encoders it is minus
+a distance, at most 0 (`distances`). Its diagonal is the positive alignment (an item with its own partner), everything
+off the diagonal the negative alignment. The gap matrix is `AGM = AM(before) - AM(after)`: **positive means that
+alignment was lost**, zero that nothing changed.
 
-Both kinds of matrix are a product `left @ right.T` of one row per item (`Factors`). Everything else in this package
-works on those factors, so that a matrix too large for memory never has to exist.
+Both kinds of matrix of cosines are a product `left @ right.T` of one row per item (`Products`). Everything else in this
+package works on those factors, or on `Distances`, so that a matrix too large for memory never has to exist.
 
 Source: Wang et al., "Alignment Calibration", arXiv 2406.03603, section 4 (black-box evaluation).
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from muc_core.audit.distances import Distances
 from muc_core.errors import MucError
+from muc_core.similarity import COSINE, Similarity
 
 Float32: TypeAlias = npt.NDArray[np.float32]
 Float64: TypeAlias = npt.NDArray[np.float64]
@@ -30,7 +34,7 @@ SMALLEST_NORM = 1e-30
 """Below it float32 has no digits left for a direction."""
 
 
-class Factors(Protocol):
+class Products(Protocol):
     """An alignment matrix `[n, n]` written as `left @ right.T`, both `[n, width]`, float32."""
 
     @property
@@ -48,15 +52,24 @@ class Factors(Protocol):
     def right(self, rows: Rows) -> Float32: ...
 
 
+Factors: TypeAlias = Products | Distances
+"""What an alignment matrix is computed from, part by part."""
+
+
 def image_text_factors(
-    image_vectors: npt.ArrayLike, text_vectors: npt.ArrayLike, *, ids: Sequence[str] | None = None
+    image_vectors: npt.ArrayLike,
+    text_vectors: npt.ArrayLike,
+    *,
+    ids: Sequence[str] | None = None,
+    similarity: Similarity = COSINE,
 ) -> Factors:
-    """Factors of `AM_ij = cosine(image i, text j)`.
+    """Factors of `AM_ij = similarity(image i, text j)`.
 
     Args:
         image_vectors: `[n, d]`, need not be normalised.
         text_vectors: `[n, d]`, row i is the text of image i.
         ids: `[n]`, to name an item in an error; without them it is named by its position.
+        similarity: by which the encoder's vectors are compared.
 
     Raises:
         MucError: shapes that do not fit, or a vector that is zero or not finite; the message names its position.
@@ -68,21 +81,23 @@ def image_text_factors(
             f"the image vectors have the shape {list(images.shape)} and the text vectors {list(texts.shape)}; "
             "both must be [items, dimension] with the same items and dimension"
         )
-    return _ImageTextFactors(
-        _unit(images, _norms(images, "image vector", ids)), _unit(texts, _norms(texts, "text vector", ids))
-    )
+    norms = _norms(images, "image vector", ids), _norms(texts, "text vector", ids)
+    if similarity.curvature is not None:
+        return Distances(images[None], texts[None], ((0, 0),), similarity.curvature, symmetric=False)
+    return _ImageTextFactors(_unit(images, norms[0]), _unit(texts, norms[1]))
 
 
-def view_factors(views: npt.ArrayLike, *, ids: Sequence[str] | None = None) -> Factors:
-    """Factors of `AM_ij = mean over ordered pairs of views a != b of cosine(view a of i, view b of j)`.
+def view_factors(views: npt.ArrayLike, *, ids: Sequence[str] | None = None, similarity: Similarity = COSINE) -> Factors:
+    """Factors of `AM_ij = mean over ordered pairs of views a != b of similarity(view a of i, view b of j)`.
 
-    With unit vectors `z` and `S_i = sum_a z_ai` the mean is `(S_i . S_j - sum_a z_ai . z_aj) / (V (V - 1))`, which is
-    one product of width `(V + 1) d`. The matrix is symmetric. Equal views (a = b) are left out: both pictures would
-    have gone through the same kind of change, and on the diagonal it would be the cosine of a vector with itself.
+    Of cosines of unit vectors `z`, with `S_i = sum_a z_ai`, it is `(S_i . S_j - sum_a z_ai . z_aj) / (V (V - 1))`,
+    which is one product of width `(V + 1) d`. The matrix is symmetric. Equal views (a = b) are left out: both pictures
+    would have gone through the same kind of change, and on the diagonal a vector would be compared with itself.
 
     Args:
         views: `[V, n, d]` with V >= 2, need not be normalised.
         ids: `[n]`, to name an item in an error; without them it is named by its position.
+        similarity: by which the encoder's vectors are compared.
 
     Raises:
         MucError: fewer than two views, or a vector that is zero or not finite; the message names its position.
@@ -91,17 +106,22 @@ def view_factors(views: npt.ArrayLike, *, ids: Sequence[str] | None = None) -> F
     if len(vectors) < 2:
         raise MucError(f"there are {len(vectors)} views of each picture; two-view alignment needs at least 2")
     norms = np.stack([_norms(view, f"vector of view {number}", ids) for number, view in enumerate(vectors)])
+    if similarity.curvature is not None:
+        pairs = tuple(permutations(range(len(vectors)), 2))
+        return Distances(vectors, vectors, pairs, similarity.curvature, symmetric=True)
     return _ViewFactors(vectors, norms)
 
 
-def alignment_matrix(image_vectors: npt.ArrayLike, text_vectors: npt.ArrayLike) -> Float64:
-    """`AM_ij = cosine(image i, text j)` as `[n, n]`, in [-1, 1], high = more alike. See `image_text_factors`."""
-    return matrix_of(image_text_factors(image_vectors, text_vectors))
+def alignment_matrix(
+    image_vectors: npt.ArrayLike, text_vectors: npt.ArrayLike, *, similarity: Similarity = COSINE
+) -> Float64:
+    """`AM_ij = similarity(image i, text j)` as `[n, n]`, high = more alike. See `image_text_factors`."""
+    return matrix_of(image_text_factors(image_vectors, text_vectors, similarity=similarity))
 
 
-def two_view_alignment_matrix(views: npt.ArrayLike) -> Float64:
-    """The mean cosine between different views, `[n, n]`, in [-1, 1], high = more alike. See `view_factors`."""
-    return matrix_of(view_factors(views))
+def two_view_alignment_matrix(views: npt.ArrayLike, *, similarity: Similarity = COSINE) -> Float64:
+    """The mean similarity between different views, `[n, n]`, high = more alike. See `view_factors`."""
+    return matrix_of(view_factors(views, similarity=similarity))
 
 
 def alignment_gap(before: npt.ArrayLike, after: npt.ArrayLike) -> Float64:
@@ -122,11 +142,15 @@ def alignment_gap(before: npt.ArrayLike, after: npt.ArrayLike) -> Float64:
 def matrix_of(factors: Factors) -> Float64:
     """The whole matrix `[n, n]`; for sets small enough to hold it."""
     everything = slice(0, factors.n)
+    if isinstance(factors, Distances):
+        return factors.cells(everything, everything)
     return clip_to_cosine(factors.left(everything).astype(np.float64) @ factors.right(everything).astype(np.float64).T)
 
 
 def diagonal_of(factors: Factors) -> Float64:
     """The positive alignment `[n]`."""
+    if isinstance(factors, Distances):
+        return factors.diagonal()
     parts = [
         np.einsum("nk,nk->n", factors.left(rows), factors.right(rows), dtype=np.float64) for rows in chunks(factors.n)
     ]

@@ -9,13 +9,13 @@ most. Their intervals are widened for having been chosen: with k shown of m comp
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import false_discovery_control, t
 
-from muc_core.audit.alignment import Float64, alignment_matrix, two_view_alignment_matrix
+from muc_core.audit.alignment import Float64, matrix_of
 from muc_core.audit.result import Bystanders, Change, Collateral, GroupChange, Interval
 from muc_core.audit.vectors import ImageTextVectors, Vectors
 from muc_core.errors import MucError
@@ -122,10 +122,7 @@ def collateral(before: Vectors, after: Vectors, items: Sequence[Bystander]) -> C
 
 
 def _seen(views: npt.NDArray[np.float32], vectors: Vectors) -> _Seen:
-    if isinstance(vectors, ImageTextVectors):
-        matrix = alignment_matrix(ImageTextVectors(views, vectors.texts).images, vectors.texts)
-    else:
-        matrix = two_view_alignment_matrix(views)
+    matrix = matrix_of(replace(vectors, views=views).factors())
     n = len(matrix)
     own = matrix.diagonal()
     of_rows, of_columns = ((matrix.sum(axis=axis) - own) / (n - 1) for axis in (1, 0))

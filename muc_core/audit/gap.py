@@ -111,10 +111,11 @@ def gap_inference(
 def _matrix(vectors: Vectors, without: int | None) -> Float64:
     """Alignment matrix over all views, or all but one."""
     views = vectors.views if without is None else np.delete(vectors.views, without, axis=0)
+    how = vectors.similarity
     if isinstance(vectors, ImageTextVectors):
-        return np.asarray(np.mean([alignment_matrix(view, vectors.texts) for view in views], axis=0))
+        return np.asarray(np.mean([alignment_matrix(view, vectors.texts, similarity=how) for view in views], axis=0))
     assert isinstance(vectors, ViewVectors)
-    return two_view_alignment_matrix(views)
+    return two_view_alignment_matrix(views, similarity=how)
 
 
 def _omnibus(gap: Float64, permutations: int, seed: int) -> tuple[float, float]:

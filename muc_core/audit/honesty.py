@@ -14,6 +14,8 @@ from scipy.stats import betabinom, hypergeom, norm, rankdata, ttest_1samp
 
 from muc_core.audit.geometry import unit
 from muc_core.audit.result import Check
+from muc_core.audit.summary import summarise
+from muc_core.similarity import COSINE, Similarity
 from muc_core.stats.ranks import Float64, normal_scores
 
 NEAR_DUPLICATES = "Changed copies"
@@ -274,12 +276,15 @@ def _worst(name: str, counts: Mapping[str, Count], alpha: float, *, found: str, 
     )
 
 
-def margins(left: npt.ArrayLike, right: npt.ArrayLike) -> Float64:
+def margins(left: npt.ArrayLike, right: npt.ArrayLike, *, similarity: Similarity = COSINE) -> Float64:
     """Similarity of each item's two vectors, less the mean with those of all other items, `[n]` (DESIGN section 5).
 
     Args:
         left, right: `[n, d]`, n >= 2, such as pictures and captions, or pictures and copies.
+        similarity: by which the encoder's vectors are compared.
     """
+    if similarity != COSINE:
+        return summarise(left, right, similarity=similarity)[1].margin
     a, b = unit(left), unit(right)
     own = np.einsum("ij,ij->i", a, b)
     others = a @ b.sum(axis=0) + b @ a.sum(axis=0) - 2 * own

@@ -20,7 +20,7 @@ def membership(owner: Float64, controls: Float64, vectors: Vectors) -> Membershi
     strict, stricter = (true_positive_rate(owner, controls, false_alarms=rate) for rate in (0.01, 0.001))
     views = None
     if len(vectors.views) >= 2:
-        alike = ViewVectors(vectors.views).scores([""] * vectors.n).positive
+        alike = ViewVectors(vectors.views, vectors.similarity).scores([""] * vectors.n).positive
         views = _interval(auc_with_interval(alike[: len(owner)], alike[len(owner) :]))
     return Membership(
         auc=_interval(auc_with_interval(owner, controls)),

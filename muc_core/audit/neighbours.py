@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 from muc_core.audit.alignment import SMALLEST_NORM, Float64, clip_to_cosine
 from muc_core.errors import MucError
+from muc_core.similarity import COSINE, Similarity
+from muc_core.stats.lorentz import lorentz_similarity
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,10 +17,10 @@ class Nearest:
 
     Attributes:
         places: `[k]` positions among the candidates.
-        similarities: `[k]` cosines in [-1, 1], high = more alike.
+        similarities: `[k]`, high = more alike.
         own_rank: place of the query's own candidate by similarity, 1 = the most similar; candidates exactly as similar
             share the better place. None when it has none.
-        own_similarity: that candidate's cosine.
+        own_similarity: that candidate's similarity.
     """
 
     places: npt.NDArray[np.intp]
@@ -27,14 +29,22 @@ class Nearest:
     own_similarity: float | None = None
 
 
-def nearest(query: npt.ArrayLike, candidates: npt.ArrayLike, *, count: int = 5, own: int | None = None) -> Nearest:
-    """The `count` candidates with the highest cosine to the query; equals keep the order they came in.
+def nearest(
+    query: npt.ArrayLike,
+    candidates: npt.ArrayLike,
+    *,
+    count: int = 5,
+    own: int | None = None,
+    similarity: Similarity = COSINE,
+) -> Nearest:
+    """The `count` candidates with the highest similarity to the query; equals keep the order they came in.
 
     Args:
         query: `[d]`, such as the vector of a picture; need not be normalised.
         candidates: `[n, d]`, such as the vectors of captions.
         count: how many, >= 1; all of them when there are fewer.
         own: position of the candidate that belongs to the query, such as its own caption.
+        similarity: by which the encoder's vectors are compared.
 
     Raises:
         MucError: no candidates, shapes that do not fit, a vector that is zero or not finite, `count` or `own` out of
@@ -55,7 +65,10 @@ def nearest(query: npt.ArrayLike, candidates: npt.ArrayLike, *, count: int = 5, 
     for name, norm in (("the query", np.array([length])), ("a candidate", norms)):
         if not np.isfinite(norm).all() or (norm < SMALLEST_NORM).any():
             raise MucError(f"{name} has a vector that is zero or not finite; the encoder may be damaged")
-    similarities = clip_to_cosine(many @ one / (norms * length))
+    if similarity.curvature is None:
+        similarities = clip_to_cosine(many @ one / (norms * length))
+    else:
+        similarities = lorentz_similarity(one[None], many, similarity.curvature)[0]
     places = np.argsort(-similarities, kind="stable")[:count]
     if own is None:
         return Nearest(places, similarities[places])

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from muc_core.audit.alignment import Factors, Float32, Float64, Rows, clip_to_cosine
+from muc_core.audit.distances import Distances
 from muc_core.audit.ordering import Order
 from muc_core.errors import MucError
 
@@ -117,9 +118,29 @@ def cells_across(
 ) -> Float64:
     """The same between two lists of different items: rows of the left factors of one, columns of the right of another.
 
-    Both must come from the same encoder and be of the same width.
+    Both must come from the same encoder and be of the same kind and width.
     """
+    if isinstance(left, Distances):
+        assert isinstance(right, Distances)
+        return _block_means(left, right, rows, columns)
+    assert not isinstance(right, Distances)
     return clip_to_cosine(_group_means(left.left, rows) @ _group_means(right.right, columns).T)
+
+
+def _block_means(
+    left: Distances,
+    right: Distances,
+    rows: Sequence[npt.NDArray[np.intp]],
+    columns: Sequence[npt.NDArray[np.intp]],
+) -> Float64:
+    # A mean of distances is no product of means: every cell of a block is made, the rows of one group at a time.
+    sizes = np.array([len(group) for group in columns])
+    starts, everyone = np.concatenate([[0], sizes.cumsum()[:-1]]), np.concatenate(columns)
+    if all(len(group) == 1 for group in rows):
+        cells = left.cells(np.concatenate(rows), everyone, right)
+    else:
+        cells = np.stack([left.cells(group, everyone, right).mean(axis=0) for group in rows])
+    return np.asarray(np.add.reduceat(cells, starts, axis=1) / sizes)
 
 
 def _group_means(side: Callable[[Rows], Float32], groups: Sequence[npt.NDArray[np.intp]]) -> Float64:

@@ -1,8 +1,9 @@
 """Exact figures of an alignment matrix that never has to exist as a whole.
 
-Means and variances follow in closed form from sums over items and from small Gram matrices. Only ranks and the largest
-negative need every cell; for them the matrix is computed tile by tile and thrown away, with as few passes over a tile
-as possible, so that 100,000 pairs take little longer than the bare matrix product.
+Means and variances of cosines follow in closed form from sums over items and from small Gram matrices. Only ranks and
+the largest negative need every cell; for them the matrix is computed tile by tile and thrown away, with as few passes
+over a tile as possible, so that 100,000 pairs take little longer than the bare matrix product. Of distances
+(`audit.distances`) everything is summed up in the same passes.
 """
 
 import math
@@ -21,12 +22,15 @@ from muc_core.audit.alignment import (
     Factors,
     Float32,
     Float64,
+    Products,
     chunks,
     diagonal_of,
     image_text_factors,
     view_factors,
 )
+from muc_core.audit.distances import Distances
 from muc_core.progress import SILENT, Progress
+from muc_core.similarity import COSINE, Similarity
 
 _Cell = TypeVar("_Cell", bound=np.generic)
 
@@ -42,7 +46,8 @@ _LANES = 255
 
 @dataclass(frozen=True)
 class AlignmentSummary:
-    """An alignment matrix `[n, n]` in a few numbers. Similarities are cosines in [-1, 1], high = more alike.
+    """An alignment matrix `[n, n]` in a few numbers. Similarities are high = more alike: cosines in [-1, 1], or minus
+    distances, at most 0.
 
     Figures that do not exist are None: those of the negatives when there is only one item, `positive_sd` likewise.
 
@@ -73,9 +78,9 @@ class ItemScores:
     """One number per item, `[n]` each; NaN where there is nothing to compare with (a single item).
 
     Attributes:
-        positive: similarity of the item with its own partner, in [-1, 1].
-        negative: mean similarity with the partners of all others and of its partner with all others, in [-1, 1].
-        margin: positive - negative, in [-2, 2]; a uniform shift of all similarities leaves it as it was.
+        positive: similarity of the item with its own partner.
+        negative: mean similarity with the partners of all others and of its partner with all others.
+        margin: positive - negative; a uniform shift of all similarities leaves it as it was.
         rank: place of the own partner among all partners by similarity to the item, from 1 (the most similar) to n;
             equals share the mean of their places, as in `scipy.stats.rankdata`.
     """
@@ -93,27 +98,33 @@ class ItemScores:
 
 
 def summarise(
-    left: npt.ArrayLike, right: npt.ArrayLike, *, tile: int = TILE, progress: Progress = SILENT
+    left: npt.ArrayLike,
+    right: npt.ArrayLike,
+    *,
+    similarity: Similarity = COSINE,
+    tile: int = TILE,
+    progress: Progress = SILENT,
 ) -> tuple[AlignmentSummary, ItemScores]:
     """Summary of `alignment_matrix(left, right)` and its figures per item; exact, at any size.
 
     Args:
         left: image vectors `[n, d]`.
         right: text vectors `[n, d]`.
+        similarity: by which the encoder's vectors are compared.
         tile: cells along one side of a tile; changes memory and speed, not the result.
 
     Raises:
         MucError: as `image_text_factors`.
         Cancelled: from `progress`.
     """
-    return summarise_factors(image_text_factors(left, right), tile=tile, progress=progress)
+    return summarise_factors(image_text_factors(left, right, similarity=similarity), tile=tile, progress=progress)
 
 
 def summarise_views(
-    views: npt.ArrayLike, *, tile: int = TILE, progress: Progress = SILENT
+    views: npt.ArrayLike, *, similarity: Similarity = COSINE, tile: int = TILE, progress: Progress = SILENT
 ) -> tuple[AlignmentSummary, ItemScores]:
     """Summary of `two_view_alignment_matrix(views)` and its figures per item. See `summarise` and `view_factors`."""
-    return summarise_factors(view_factors(views), tile=tile, progress=progress)
+    return summarise_factors(view_factors(views, similarity=similarity), tile=tile, progress=progress)
 
 
 def summarise_factors(
@@ -128,14 +139,17 @@ def summarise_factors(
         missing = np.full(1, np.nan)
         return alone, ItemScores(positive, missing, missing.copy(), missing.copy())
 
-    negative = _negative_means(factors, positive)
     places = _Places.count(factors, positive, tile=tile, progress=progress)
+    if isinstance(factors, Distances):
+        negative, squares = (places.sums - 2 * positive) / (2 * (n - 1)), places.squares
+    else:
+        negative, squares = _negative_means(factors, positive), _sum_of_squares(factors)
     summary = AlignmentSummary(
         n=n,
         positive_mean=float(positive.mean()),
         positive_sd=float(positive.std(ddof=1)),
         negative_mean=float(negative.mean()),
-        negative_sd=_negative_sd(factors, positive, float(negative.mean())),
+        negative_sd=_negative_sd(squares, positive, float(negative.mean())),
         negative_max=min(places.largest_negative, 1.0),
         top1_left=places.left.top1,
         top1_right=places.right.top1,
@@ -143,7 +157,7 @@ def summarise_factors(
     return summary, ItemScores(positive, negative, positive - negative, places.left.rank)
 
 
-def _negative_means(factors: Factors, positive: Float64) -> Float64:
+def _negative_means(factors: Products, positive: Float64) -> Float64:
     """Mean of each item's row and column without the diagonal, from `sum_j l_i . r_j = l_i . sum_j r_j`."""
     rows = list(chunks(factors.n))
     left_total = np.sum([factors.left(r).sum(axis=0, dtype=np.float64) for r in rows], axis=0)
@@ -153,14 +167,15 @@ def _negative_means(factors: Factors, positive: Float64) -> Float64:
     return means
 
 
-def _negative_sd(factors: Factors, positive: Float64, mean: float) -> float:
-    cells = factors.n * (factors.n - 1)
-    squares = _sum_of_squares(factors) - float(positive @ positive)
+def _negative_sd(squares: float, positive: Float64, mean: float) -> float:
+    """From the sum of squares over all cells."""
+    cells = len(positive) * (len(positive) - 1)
+    negative = squares - float(positive @ positive)
     # Rounding can bring a spread of nothing just below zero.
-    return math.sqrt(max(squares - cells * mean**2, 0.0) / (cells - 1))
+    return math.sqrt(max(negative - cells * mean**2, 0.0) / (cells - 1))
 
 
-def _sum_of_squares(factors: Factors) -> float:
+def _sum_of_squares(factors: Products) -> float:
     """Over all cells of `L R^T`: the trace of `L^T L R^T R`, or cell by cell, whichever is the smaller product."""
     if factors.n <= factors.width:
         right = factors.right(slice(0, factors.n)).astype(np.float64)
@@ -193,16 +208,25 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Places:
+    """What is counted tile by tile.
+
+    Attributes:
+        sums: `[n]` sum over each item's row and column; of distances alone, 0 otherwise.
+        squares: sum of the squares of all cells; of distances alone.
+    """
+
     left: _Place
     right: _Place
     largest_negative: float
+    sums: Float64
+    squares: float
 
     @staticmethod
     def count(factors: Factors, positive: Float64, *, tile: int, progress: Progress) -> "_Places":
         limits = np.stack([positive + TIE, positive - TIE]).astype(np.float32)
         # Counted per item: [more similar than the own partner, at least as similar] for rows and for columns.
         by_row, by_column = np.zeros((2, factors.n), dtype=np.int64), np.zeros((2, factors.n), dtype=np.int64)
-        largest = -math.inf
+        largest, squares, sums = -math.inf, 0.0, np.zeros(factors.n)
         bands = list(chunks(factors.n, tile))
         progress.report(0, len(bands), "Comparing every item with every other")
         with closing(_each(partial(_tally_band, factors, limits, tile), bands)) as tallies:
@@ -210,12 +234,18 @@ class _Places:
                 by_row[:, rows] += found.by_row
                 by_column += found.by_column
                 largest = max(largest, found.largest)
+                sums += found.sums
+                squares += found.squares
                 progress.report(number, len(bands), "Comparing every item with every other")
         if factors.symmetric:
             by_row += by_column
             by_column = by_row
         return _Places(
-            _Place(by_row[0], by_row[1] - by_row[0]), _Place(by_column[0], by_column[1] - by_column[0]), largest
+            _Place(by_row[0], by_row[1] - by_row[0]),
+            _Place(by_column[0], by_column[1] - by_column[0]),
+            largest,
+            sums,
+            squares,
         )
 
 
@@ -240,11 +270,16 @@ def _each(work: Callable[[slice], "_Tally"], bands: Sequence[slice]) -> Generato
 
 @dataclass(frozen=True)
 class _Tally:
-    """Of a band of rows: counts above each of the two limits, per row of the band and per column of the matrix."""
+    """Of a band of rows: counts above each of the two limits, per row of the band and per column of the matrix.
+
+    `sums` and `squares` as in `_Places`, as far as this band adds to them.
+    """
 
     by_row: npt.NDArray[np.int64]
     by_column: npt.NDArray[np.int64]
     largest: float
+    sums: Float64
+    squares: float
 
 
 def _tally_band(factors: Factors, limits: Float32, tile: int, rows: slice) -> _Tally:
@@ -253,17 +288,28 @@ def _tally_band(factors: Factors, limits: Float32, tile: int, rows: slice) -> _T
     Args:
         limits: `[2, n]`, just above and just below each item's similarity with its own partner.
     """
-    left = factors.left(rows)
-    by_row = np.zeros((2, len(left)), dtype=np.int64)
+    height = rows.stop - rows.start
+    by_row = np.zeros((2, height), dtype=np.int64)
     by_column = np.zeros((2, factors.n), dtype=np.int64)
-    largest = -math.inf
-    cells = np.empty((len(left), min(tile, factors.n)), dtype=np.float32)
+    largest, squares, sums = -math.inf, 0.0, np.zeros(factors.n)
+    left = None if isinstance(factors, Distances) else factors.left(rows)
+    cells = np.empty((height, min(tile, factors.n)), dtype=np.float32)
     flags = np.empty(cells.shape, dtype=np.bool_)
     # A symmetric matrix is computed above the diagonal only: columns stand for the rows below it.
     for columns in chunks(factors.n, tile, start=rows.start if factors.symmetric else 0):
-        right = factors.right(columns)
-        size = (len(left), len(right))
-        product = np.matmul(left, right.T, out=_corner(cells, size))
+        size = (height, columns.stop - columns.start)
+        product = _corner(cells, size)
+        twice = factors.symmetric and rows != columns  # stands for its mirror image below the diagonal, too
+        if isinstance(factors, Distances):
+            exact = factors.cells(rows, columns)
+            product[:] = exact
+            sums[rows] += exact.sum(axis=1) * (2 if factors.symmetric else 1)
+            if twice or not factors.symmetric:
+                sums[columns] += exact.sum(axis=0) * (2 if factors.symmetric else 1)
+            squares += float(np.vdot(exact, exact)) * (2 if twice else 1)
+        else:
+            assert left is not None
+            np.matmul(left, factors.right(columns).T, out=product)
         scratch = _corner(flags, size)
         for level in (0, 1):
             above = np.greater(product, limits[level, rows, np.newaxis], out=scratch)
@@ -274,7 +320,7 @@ def _tally_band(factors: Factors, limits: Float32, tile: int, rows: slice) -> _T
         if rows == columns:
             np.fill_diagonal(product, -np.inf)
         largest = max(largest, float(product.max()))
-    return _Tally(by_row, by_column, largest)
+    return _Tally(by_row, by_column, largest, sums, squares)
 
 
 def _corner(buffer: npt.NDArray[_Cell], size: tuple[int, int]) -> npt.NDArray[_Cell]:

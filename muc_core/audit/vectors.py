@@ -1,15 +1,17 @@
 """What an audit is given of an encoder: the vectors of the pooled items, owner's first, controls after them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from muc_core.audit.alignment import Float64, image_text_factors, view_factors
+from muc_core.audit.alignment import Factors, Float64, image_text_factors, view_factors
 from muc_core.audit.summary import summarise_factors
 from muc_core.errors import MucError
+from muc_core.similarity import COSINE, Similarity
+from muc_core.stats.lorentz import centroid
 
 Float32: TypeAlias = npt.NDArray[np.float32]
 Rows: TypeAlias = npt.NDArray[np.intp]
@@ -37,10 +39,14 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class ImageTextVectors:
-    """Vectors of views of each picture `[v, n, d]` (one view is enough) and of its caption `[n, d]`."""
+    """Vectors of views of each picture `[v, n, d]` (one view is enough) and of its caption `[n, d]`.
+
+    `similarity` says by what the encoder's vectors are to be compared.
+    """
 
     views: Float32
     texts: Float32
+    similarity: Similarity = COSINE
 
     @property
     def n(self) -> int:
@@ -52,33 +58,42 @@ class ImageTextVectors:
 
     @property
     def images(self) -> Float64:
-        """Normalised mean of the normalised views, `[n, d]`."""
+        """Directions: normalised mean of the normalised views, `[n, d]`."""
         return _mean_direction(self.views)
+
+    def factors(self, ids: Sequence[str] | None = None) -> Factors:
+        """Of the matrix of pictures, each the middle of its views, against captions."""
+        c = self.similarity.curvature
+        pictures = self.images if c is None else centroid(self.views, c)
+        return image_text_factors(pictures.astype(np.float32), self.texts, ids=ids, similarity=self.similarity)
 
     def scores(self, ids: Sequence[str], seed: int = 0) -> Scores:
         images = self.images
-        _, found = summarise_factors(image_text_factors(images.astype(np.float32), self.texts, ids=ids))
+        _, found = summarise_factors(self.factors(ids))
         texts = _mean_direction(self.texts[None])
         traits = np.hstack([_nearness(images, seed), _nearness(texts, seed)])
         return Scores(found.positive, found.margin, traits)
 
     def take(self, rows: Rows) -> "ImageTextVectors":
         """Some of the items."""
-        return ImageTextVectors(self.views[:, rows], self.texts[rows])
+        return replace(self, views=self.views[:, rows], texts=self.texts[rows])
 
     def join(self, others: "Vectors") -> "ImageTextVectors":
         """These items and then others."""
         assert isinstance(others, ImageTextVectors)
-        return ImageTextVectors(
-            np.concatenate([self.views, others.views], axis=1), np.concatenate([self.texts, others.texts])
+        return replace(
+            self,
+            views=np.concatenate([self.views, others.views], axis=1),
+            texts=np.concatenate([self.texts, others.texts]),
         )
 
 
 @dataclass(frozen=True, eq=False)
 class ViewVectors:
-    """Vectors of v >= 2 views of each picture, `[v, n, d]`."""
+    """Vectors of v >= 2 views of each picture, `[v, n, d]`; `similarity` as in `ImageTextVectors`."""
 
     views: Float32
+    similarity: Similarity = COSINE
 
     @property
     def n(self) -> int:
@@ -90,21 +105,25 @@ class ViewVectors:
 
     @property
     def images(self) -> Float64:
-        """Normalised mean of the normalised views, `[n, d]`."""
+        """Directions: normalised mean of the normalised views, `[n, d]`."""
         return _mean_direction(self.views)
 
+    def factors(self, ids: Sequence[str] | None = None) -> Factors:
+        """Of the matrix of views against other views."""
+        return view_factors(self.views, ids=ids, similarity=self.similarity)
+
     def scores(self, ids: Sequence[str], seed: int = 0) -> Scores:
-        _, found = summarise_factors(view_factors(self.views, ids=ids))
+        _, found = summarise_factors(self.factors(ids))
         return Scores(found.positive, found.margin, _nearness(self.images, seed))
 
     def take(self, rows: Rows) -> "ViewVectors":
         """Some of the items."""
-        return ViewVectors(self.views[:, rows])
+        return replace(self, views=self.views[:, rows])
 
     def join(self, others: "Vectors") -> "ViewVectors":
         """These items and then others."""
         assert isinstance(others, ViewVectors)
-        return ViewVectors(np.concatenate([self.views, others.views], axis=1))
+        return replace(self, views=np.concatenate([self.views, others.views], axis=1))
 
 
 Vectors: TypeAlias = ImageTextVectors | ViewVectors

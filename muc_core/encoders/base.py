@@ -1,17 +1,18 @@
 """What the audit sees of an encoder: pictures or texts in, vectors out."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
 from muc_core.data.interpolation import Interpolation
+from muc_core.similarity import COSINE, Similarity
 
 
 class Encoder(Protocol):
     """A black box that embeds pictures and, if it has a text tower, texts.
 
-    Vectors are float32 on the CPU and not normalised; who compares them normalises them.
+    Vectors are float32 on the CPU and not normalised; who compares them does so by `similarity_of` the encoder.
     """
 
     @property
@@ -43,3 +44,16 @@ class Encoder(Protocol):
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """Texts to float32 `[n, dimension]`. Raises `MissingTextTower` when `has_text` is False."""
+
+
+@runtime_checkable
+class Compared(Protocol):
+    """An encoder whose vectors are not to be compared by cosine."""
+
+    @property
+    def similarity(self) -> Similarity: ...
+
+
+def similarity_of(encoder: Encoder) -> Similarity:
+    """By what the encoder's vectors are to be compared: cosine, unless it says otherwise."""
+    return encoder.similarity if isinstance(encoder, Compared) else COSINE

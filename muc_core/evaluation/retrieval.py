@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from muc_core.evaluation.metrics import like_retrain
+from muc_core.similarity import COSINE, Similarity
+from muc_core.stats.lorentz import lorentz_similarity
 
 AT = (1, 5, 10)
 PARTS = {"forget": "forgotten", "retain": "retained", "held_out": "never-trained"}
@@ -37,8 +39,15 @@ class Recall:
     at: dict[int, float]
 
 
-def recall(queries: npt.ArrayLike, gallery: npt.ArrayLike, own: npt.ArrayLike, *, at: Sequence[int] = AT) -> Recall:
-    """How often a query's own partner is among the k nearest by cosine.
+def recall(
+    queries: npt.ArrayLike,
+    gallery: npt.ArrayLike,
+    own: npt.ArrayLike,
+    *,
+    at: Sequence[int] = AT,
+    similarity: Similarity = COSINE,
+) -> Recall:
+    """How often a query's own partner is among the k nearest.
 
     Where the partner ties with others, a query counts as if the order among equals had been drawn: an encoder that
     answers everything alike finds nothing.
@@ -48,15 +57,17 @@ def recall(queries: npt.ArrayLike, gallery: npt.ArrayLike, own: npt.ArrayLike, *
         gallery: all partners, `[m, d]`.
         own: `[n]`, row of each query's partner in the gallery.
         at: the ks.
+        similarity: by which the encoder's vectors are compared.
     """
-    left, right, rows = _unit(queries), _unit(gallery), np.asarray(own, dtype=np.int64)
+    c, rows = similarity.curvature, np.asarray(own, dtype=np.int64)
+    left, right = (_unit(side) if c is None else np.asarray(side) for side in (queries, gallery))
     found = {k: 0.0 for k in at}
     for start in range(0, len(left), _CHUNK):
         part = slice(start, start + _CHUNK)
-        similarity = left[part] @ right.T
-        mine = similarity[np.arange(len(similarity)), rows[part]][:, None]
-        above = (similarity > mine + TIE).sum(axis=1)
-        equal = (np.abs(similarity - mine) <= TIE).sum(axis=1)
+        alike = left[part] @ right.T if c is None else lorentz_similarity(left[part], right, c)
+        mine = alike[np.arange(len(alike)), rows[part]][:, None]
+        above = (alike > mine + TIE).sum(axis=1)
+        equal = (np.abs(alike - mine) <= TIE).sum(axis=1)
         for k in at:
             found[k] += float(np.clip((k - above) / equal, 0, 1).sum())
     return Recall({k: total / len(left) for k, total in found.items()})

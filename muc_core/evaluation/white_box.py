@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from muc_core.data.augment import AugmentSettings
 from muc_core.data.dataset import ImageTextDataset
-from muc_core.encoders.base import Encoder
+from muc_core.encoders.base import Encoder, similarity_of
 from muc_core.encoders.embed import embed_images, embed_texts, embed_views
 from muc_core.errors import MucError
 from muc_core.evaluation.classes import FEWEST, Classes, choose_classes
@@ -22,9 +22,10 @@ from muc_core.evaluation.emia import VIEWS, emia_from_likeness, view_likeness
 from muc_core.evaluation.probe import Solver, linear_probe, neighbour_accuracy
 from muc_core.evaluation.resemblance import neighbour_overlap
 from muc_core.evaluation.retrieval import PARTS, recall
-from muc_core.evaluation.similarity import matched_cosine, matched_membership
+from muc_core.evaluation.similarity import matched_membership, matched_similarity
 from muc_core.evaluation.zero_shot import TEMPLATES, class_vectors, prompts, zero_shot_accuracy
 from muc_core.progress import SILENT, Progress
+from muc_core.similarity import Similarity
 from muc_core.stats.cka import linear_cka
 from muc_core.stats.ranks import Float64
 
@@ -197,9 +198,12 @@ class WhiteBox:
             found.miss("CMIA needs forgotten and never-trained pictures of classes that a probe can learn", ["cmia"])
         if embedded.has_text:
             sentences = embedded.texts(prompts(classes.names, self.settings.templates))
-            vectors = class_vectors(sentences, len(self.settings.templates))
+            how = embedded.similarity
+            vectors = class_vectors(sentences, len(self.settings.templates), similarity=how)
             found.values |= {
-                f"zero_shot_{part}": zero_shot_accuracy(h[part], y[part], vectors) for part in PARTS if len(y[part])
+                f"zero_shot_{part}": zero_shot_accuracy(h[part], y[part], vectors, similarity=how)
+                for part in PARTS
+                if len(y[part])
             }
 
     def _with_captions(self, embedded: "_Embedded", found: "_Found") -> None:
@@ -211,7 +215,8 @@ class WhiteBox:
             found.miss(str(reason), ["matched_auc", "matched_tpr", *(f"similarity_{part}" for part in PARTS)])
             return
         texts = {part: embedded.texts(values) for part, values in captions.items()}
-        matched = {part: matched_cosine(embedded.features[part], texts[part]) for part in PARTS}
+        how = embedded.similarity
+        matched = {part: matched_similarity(embedded.features[part], texts[part], similarity=how) for part in PARTS}
         found.values |= {f"similarity_{part}": float(values.mean()) for part, values in matched.items()}
         known = matched_membership(matched["forget"], matched["held_out"])
         found.values["matched_auc"] = known.auc
@@ -223,7 +228,7 @@ class WhiteBox:
         for part in PARTS:
             own = np.arange(start, start + len(texts[part]))
             for way, query, gallery in (("i2t", embedded.features[part], sentences), ("t2i", texts[part], images)):
-                at = recall(query, gallery, own).at
+                at = recall(query, gallery, own, similarity=how).at
                 found.values |= {f"{way}_r{k}_{part}": value for k, value in at.items()}
             start += len(own)
 
@@ -259,6 +264,10 @@ class _Embedded:
     @property
     def has_text(self) -> bool:
         return self.subject.encoder.has_text
+
+    @property
+    def similarity(self) -> Similarity:
+        return similarity_of(self.subject.encoder)
 
     @cached_property
     def features(self) -> Mapping[str, Features]:

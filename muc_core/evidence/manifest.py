@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from muc_core.audit.audit import AuditSettings
 from muc_core.encoders.manifest import EncoderManifest, Moment, Settings, explain
 from muc_core.errors import MucError
+from muc_core.similarity import Similarity
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 PUBLIC_KEY, RESULT, VECTORS = "public-key.pem", "result.json", "vectors.safetensors"
@@ -95,6 +96,7 @@ class Statement(_Part):
         versions: of the programs that computed.
         salt: of the pictures' digests.
         owner, controls: the pictures, in the order of the vectors.
+        similarities: by what the vectors of an encoder are compared, where it is not cosine.
         merkle_root: over the digests of both.
         warnings: what was known of the pictures before the statistics.
         not_recomputed: parts of the result that need encoders or pictures, and so cannot be computed from the vectors.
@@ -109,6 +111,7 @@ class Statement(_Part):
     salt: Digest
     owner: tuple[Picture, ...]
     controls: tuple[Picture, ...]
+    similarities: dict[Role, Similarity] = Field(default_factory=dict)
     merkle_root: Digest
     warnings: tuple[str, ...]
     not_recomputed: tuple[str, ...] = ("checks", "collateral")

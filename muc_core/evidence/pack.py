@@ -36,6 +36,7 @@ from muc_core.evidence.manifest import (
 )
 from muc_core.evidence.pictures import merkle_root, picture_digests
 from muc_core.evidence.vectors import write_vectors
+from muc_core.similarity import COSINE
 
 TYPESETTING = ("typst", "matplotlib")
 """What sets the report, matplotlib for its fonts: with the same versions it has the same bytes."""
@@ -103,6 +104,7 @@ def take_down(
         salt=salt.hex(),
         owner=_pictures(inputs.owner_ids, first),
         controls=_pictures(inputs.control_ids, second),
+        similarities={role: how for role in encoders if (how := inputs.vectors[role].similarity) != COSINE},
         merkle_root=merkle_root([*first, *second]),
         warnings=inputs.warnings,
     )

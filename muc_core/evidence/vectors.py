@@ -1,6 +1,6 @@
 """The vectors of an audit as safetensors: float32, by encoder and part, such as `before/views` and `before/texts`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from safetensors import SafetensorError
@@ -10,6 +10,7 @@ from muc_core.audit.result import Mode
 from muc_core.audit.vectors import ImageTextVectors, Vectors, ViewVectors
 from muc_core.errors import MucError
 from muc_core.evidence.manifest import VECTORS
+from muc_core.similarity import Similarity
 
 
 def write_vectors(vectors: Mapping[str, Vectors]) -> bytes:
@@ -24,10 +25,11 @@ def write_vectors(vectors: Mapping[str, Vectors]) -> bytes:
     return save({name: np.ascontiguousarray(part) for name, part in parts.items()})
 
 
-def read_vectors(content: bytes, encoders: Iterable[str], mode: Mode, items: int) -> dict[str, Vectors]:
+def read_vectors(content: bytes, encoders: Mapping[str, Similarity], mode: Mode, items: int) -> dict[str, Vectors]:
     """The vectors of the named encoders.
 
     Args:
+        encoders: by name, by what their vectors are compared.
         mode: with captions or without.
         items: how many there must be.
 
@@ -52,7 +54,10 @@ def read_vectors(content: bytes, encoders: Iterable[str], mode: Mode, items: int
         if not np.isfinite(part).all():
             raise MucError(f"{name} in {VECTORS} holds numbers that are not finite; no encoder's answers are")
     if mode == "image-text":
-        return {name: ImageTextVectors(parts[f"{name}/views"], parts[f"{name}/texts"]) for name in names}
+        return {
+            name: ImageTextVectors(parts[f"{name}/views"], parts[f"{name}/texts"], how)
+            for name, how in encoders.items()
+        }
     if any(len(parts[f"{name}/views"]) < 2 for name in names):
         raise MucError(f"{VECTORS} holds a single view of each picture; comparing views takes at least 2")
-    return {name: ViewVectors(parts[f"{name}/views"]) for name in names}
+    return {name: ViewVectors(parts[f"{name}/views"], how) for name, how in encoders.items()}

@@ -33,6 +33,7 @@ from muc_core.evidence.manifest import (
 from muc_core.evidence.pack import TYPESETTING, WriteReports, versions
 from muc_core.evidence.pictures import merkle_root, picture_digests
 from muc_core.evidence.vectors import read_vectors
+from muc_core.similarity import COSINE, Similarity
 
 TOLERANCE = 1e-6
 """Relative and absolute: how far figures may differ that another processor computes from the same vectors."""
@@ -172,7 +173,8 @@ def _recomputed(manifest: Manifest, result: bytes, vectors: bytes) -> AuditResul
         stored = AuditResult.model_validate_json(result)
     except ValidationError as error:
         raise MucError(f"{RESULT} is not the result of an audit: {explain(error)[:500]}") from error
-    known = read_vectors(vectors, manifest.encoders, stored.mode, len(digests))
+    compared: dict[str, Similarity] = {role: manifest.similarities.get(role, COSINE) for role in manifest.encoders}
+    known = read_vectors(vectors, compared, stored.mode, len(digests))
     inputs = AuditInputs(
         vectors=known,
         owner_ids=tuple(picture.id for picture in manifest.owner),

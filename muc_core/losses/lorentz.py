@@ -45,7 +45,8 @@ def exp_map(u: Tensor, c: Tensor) -> Tensor:
         c: scalar, minus the curvature.
 
     Returns:
-        Space parts `[..., d]`, float32 or finer. |u| counts as at most `arcsinh(MOST_STRETCH) / sqrt(c)`, 11.1 at c = 1.
+        Space parts `[..., d]`, float32 or finer. None is longer than `MOST_STRETCH / sqrt(c)`, which stands for all |u|
+        above `arcsinh(MOST_STRETCH) / sqrt(c)`, 11.1 at c = 1.
     """
     with torch.autocast(u.device.type, enabled=False):
         u, c = _exact(u), _exact(c)
@@ -53,7 +54,8 @@ def exp_map(u: Tensor, c: Tensor) -> Tensor:
         # from below: 0 / 0 at the root, where sinh(r) / r is 1; from above: sinh overflows
         length = length.clamp(min=SMALLEST)
         most = math.asinh(MOST_STRETCH)
-        return torch.sinh(length.clamp(max=most)) / length * u
+        stretch: Tensor = torch.sinh(length.clamp(max=most)) / length
+        return stretch * u
 
 
 def pairwise_inner(x: Tensor, y: Tensor, c: Tensor) -> Tensor:

@@ -134,6 +134,7 @@ class MeruFamily:
 
     name = "meru"
     has_text = True
+    has_classes = False
     default_architecture = TINY
     default_augment = AugmentSettings(crop_scale=0.5, flip=0.5)
 

@@ -19,11 +19,11 @@ from pydantic import JsonValue, ValidationError
 from torch import nn
 
 from muc_core.audit.adjustment import adjust
-from muc_core.audit.summary import summarise as summarise_alignment
+from muc_core.audit.summary import summarise_factors
 from muc_core.audit.vectors import ImageTextVectors, Vectors, ViewVectors, check_vectors
 from muc_core.data.augment import AugmentSettings
 from muc_core.data.dataset import ImageTextDataset
-from muc_core.encoders.base import Encoder
+from muc_core.encoders.base import Encoder, similarity_of
 from muc_core.encoders.embed import embed_images, embed_texts, embed_views
 from muc_core.encoders.family import fit_weights
 from muc_core.errors import MucError
@@ -150,7 +150,7 @@ def _reading(encoder: Encoder, owner: ImageTextDataset, controls: ImageTextDatas
     left = adjust(scores.margin[:n], scores.margin[n:], scores.traits[:n], scores.traits[n:])
     first = None
     if isinstance(vectors, ImageTextVectors):
-        _, found = summarise_alignment(vectors.images, vectors.texts)
+        _, found = summarise_factors(vectors.factors())
         first = found.rank[:n] == 1
     return Reading(left.owner, left.controls, scores.positive[:n], scores.positive[n:], first)
 
@@ -159,10 +159,10 @@ def _vectors(encoder: Encoder, owner: ImageTextDataset, controls: ImageTextDatas
     parts = (owner, controls)
     if mode == "two-view":
         views = [embed_views(encoder, part, views=VIEWS, seed=seed) for part in parts]
-        return ViewVectors(torch.cat(views, dim=1).numpy())
+        return ViewVectors(torch.cat(views, dim=1).numpy(), similarity_of(encoder))
     images = torch.cat([embed_images(encoder, part) for part in parts])
     texts = embed_texts(encoder, [text or "" for part in parts for text in part.texts])
-    return ImageTextVectors(images[None].numpy(), texts.numpy())
+    return ImageTextVectors(images[None].numpy(), texts.numpy(), similarity_of(encoder))
 
 
 @dataclass(frozen=True, eq=False)

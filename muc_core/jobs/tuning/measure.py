@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from muc_core.audit.alignment import Factors, image_text_factors, view_factors
 from muc_core.audit.audit import AuditSettings, audit, check_counts
 from muc_core.audit.detectability import WANTED_POWER
 from muc_core.audit.guard import control_guard
@@ -26,7 +25,7 @@ from muc_core.auditing import GUARD_SIZE, VIEWS
 from muc_core.data.copies import copies_among, without
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.sets import load_dataset
-from muc_core.encoders.base import Encoder
+from muc_core.encoders.base import Encoder, similarity_of
 from muc_core.encoders.embed import embed_texts, embed_views
 from muc_core.encoders.manifest import DataReference
 from muc_core.errors import MucError
@@ -156,13 +155,14 @@ def look(encoder: Encoder, material: Material, yardstick: Yardstick, progress: P
         for part in material.parts
     ]
     pooled, retained = torch.cat(views[:2], dim=1).numpy(), views[2].numpy()
+    how = similarity_of(encoder)
     if not material.with_text:
-        return Looks(ViewVectors(pooled), ViewVectors(retained))
+        return Looks(ViewVectors(pooled, how), ViewVectors(retained, how))
     texts = [
         embed_texts(encoder, [text or "" for part in parts for text in part.texts], progress=progress).numpy()
         for parts in (material.parts[:2], material.parts[2:])
     ]
-    return Looks(ImageTextVectors(pooled, texts[0]), ImageTextVectors(retained, texts[1]))
+    return Looks(ImageTextVectors(pooled, texts[0], how), ImageTextVectors(retained, texts[1], how))
 
 
 def figures(before: Looks, after: Looks, material: Material, yardstick: Yardstick) -> Figures:
@@ -180,10 +180,10 @@ def figures(before: Looks, after: Looks, material: Material, yardstick: Yardstic
         checks=[material.guard],
         settings=AuditSettings(permutations=yardstick.permutations, seed=yardstick.seed),
     )
-    _, scores = summarise_factors(_factors(after.pool))
+    _, scores = summarise_factors(after.pool.factors())
     layout = lay_out(order_given(n), max_cells=yardstick.cells, seed=yardstick.seed)
-    owner, controls = _rows(after.pool, slice(n)), _rows(after.pool, slice(n, None))
-    picture = draw(_factors(owner), layout, material.forget.ids)
+    owner, controls = (after.pool.take(rows) for rows in np.split(np.arange(after.pool.n), [n]))
+    picture = draw(owner.factors(), layout, material.forget.ids)
     return Figures(
         audit=result,
         positive=_rounded(scores.positive[:n]),
@@ -208,7 +208,7 @@ def pool_figures(looks: Looks, n: int) -> tuple[SetFigures, SetFigures]:
 
 def set_figures(vectors: Vectors) -> SetFigures:
     """A set of at least two pictures by itself."""
-    summary, scores = summarise_factors(_factors(vectors))
+    summary, scores = summarise_factors(vectors.factors())
     assert summary.top1_left is not None  # two pictures at least
     return SetFigures(
         count=vectors.n,
@@ -241,18 +241,6 @@ def hopeless(result: AuditResult) -> str | None:
             f"{result.detectability.power:.0%}, and {WANTED_POWER:.0%} is asked for."
         )
     return None
-
-
-def _factors(vectors: Vectors) -> Factors:
-    if isinstance(vectors, ImageTextVectors):
-        return image_text_factors(vectors.images.astype(np.float32), vectors.texts)
-    return view_factors(vectors.views)
-
-
-def _rows(vectors: Vectors, rows: slice) -> Vectors:
-    if isinstance(vectors, ImageTextVectors):
-        return ImageTextVectors(vectors.views[:, rows], vectors.texts[rows])
-    return ViewVectors(vectors.views[:, rows])
 
 
 def _rounded(values: Sequence[float] | np.ndarray, decimals: int = 6) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""Hyperbolic Alignment Calibration, HAC: AC carried to MERU (our reading of arXiv 2503.15166, whose code is not public).
+"""Hyperbolic Alignment Calibration, HAC: AC carried to MERU (our reading of arXiv 2503.15166; no code is public).
 
 What is known of the paper: AC's similarity is replaced by minus the Lorentz distance d, and two terms are added, an
 entailment calibration and a norm regularisation. Their exact forms are not given there; each choice below that no
@@ -29,7 +29,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from muc_core.encoders.families.meru import MeruFamily, Points
+from muc_core.encoders.families.meru import MeruFamily, MeruModel, Points
 from muc_core.losses.lorentz import outside
 from muc_core.unlearning.method import METHODS, Method, Step, contrastive
 from muc_core.unlearning.methods.ac import ACSettings, calibration_terms
@@ -77,13 +77,15 @@ def norm_regularisation(points: Points, forget: Tensor, retain: Tensor) -> Tenso
     """
     norms = torch.linalg.vector_norm(torch.stack([points.images, points.texts]), dim=2)
     usual = norms[:, retain].mean(dim=1, keepdim=True).detach()
-    return (norms[:, forget] - usual).square().mean()
+    away: Tensor = norms[:, forget] - usual
+    return away.square().mean()
 
 
 def objective(step: Step[HACSettings]) -> Mapping[str, Tensor]:
     """The terms of the module's formula by name; a batch without forget samples is plain training."""
     HAC.check_family(step.family.name)
     assert isinstance(step.family, MeruFamily)
+    assert isinstance(step.model, MeruModel)
     if len(step.batch.forget) == 0:
         return contrastive(step)
     batch, settings = step.batch, step.settings

@@ -21,9 +21,10 @@ from muc_core.evaluation.metrics import METRICS, like_retrain
 from muc_core.evaluation.probe import linear_probe, neighbour_accuracy
 from muc_core.evaluation.resemblance import neighbour_overlap
 from muc_core.evaluation.retrieval import recall
-from muc_core.evaluation.similarity import matched_cosine, matched_membership
+from muc_core.evaluation.similarity import matched_membership, matched_similarity
 from muc_core.evaluation.white_box import WhiteBox  # noqa: F401  (registers every metric)
 from muc_core.evaluation.zero_shot import class_vectors, prompts, zero_shot_accuracy
+from muc_core.similarity import Similarity
 
 Float64 = npt.NDArray[np.float64]
 
@@ -231,16 +232,16 @@ def test_a_collapsed_encoder_finds_by_chance() -> None:
     assert found == {1: pytest.approx(0.05), 5: pytest.approx(0.25), 10: pytest.approx(0.5)}
 
 
-def test_matched_cosine_and_its_membership() -> None:
+def test_matched_similarity_and_its_membership() -> None:
     images, texts = normal(150, 5), normal(150, 5, seed=1)
     texts[:40] += images[:40]
-    matched = matched_cosine(images, texts)
+    matched = matched_similarity(images, texts)
     assert matched == pytest.approx([1 - cosine(a, b) for a, b in zip(images, texts, strict=True)])
     found = matched_membership(matched[:40], matched[40:])
     assert found.auc == pytest.approx(roc_auc_score([1] * 40 + [0] * 110, matched))
     threshold = sorted(matched[40:])[-2]  # exceeded by one of 110
     assert found.tpr_at_1_percent == pytest.approx(np.mean(matched[:40] > threshold))
-    assert matched_cosine(np.zeros((1, 3)), np.ones((1, 3))) == pytest.approx([0])
+    assert matched_similarity(np.zeros((1, 3)), np.ones((1, 3))) == pytest.approx([0])
 
 
 def test_zero_shot_takes_the_nearest_class_name() -> None:
@@ -255,6 +256,30 @@ def test_zero_shot_takes_the_nearest_class_name() -> None:
         for image, true in zip(images, wanted, strict=True)
     ]
     assert zero_shot_accuracy(images, wanted, class_vectors(texts, 2)) == pytest.approx(np.mean(right))
+
+
+def test_in_hyperbolic_space_all_of_it_goes_by_distance() -> None:
+    c = 0.5
+    how = Similarity("lorentz", c)
+    images, texts = normal(25, 3), normal(25, 3, seed=1) + normal(25, 3)
+
+    def distance(x: np.ndarray, y: np.ndarray) -> float:
+        times = np.sqrt(1 / c + x @ x) * np.sqrt(1 / c + y @ y)
+        return float(np.arccosh(max(1.0, c * (times - x @ y))) / np.sqrt(c))
+
+    far = np.array([[distance(x, y) for y in texts] for x in images])
+    ranks = (far < far.diagonal()[:, None]).sum(axis=1) + 1
+    found = recall(images, texts, np.arange(25), similarity=how).at
+    assert found == {k: pytest.approx(np.mean(ranks <= k)) for k in (1, 5, 10)}
+    assert found != recall(images, texts, np.arange(25)).at
+    assert matched_similarity(images, texts, similarity=how) == pytest.approx(-far.diagonal())
+    middles = class_vectors(texts[:6], 2, similarity=how)
+    for middle, first, second in zip(middles, texts[0:6:2], texts[1:6:2], strict=True):
+        assert distance(middle, first) == pytest.approx(distance(first, second) / 2)
+        assert distance(middle, second) == pytest.approx(distance(first, second) / 2)
+    wanted = np.arange(25) % 3
+    right = [min(range(3), key=lambda k: distance(x, middles[k])) == y for x, y in zip(images, wanted, strict=True)]
+    assert zero_shot_accuracy(images, wanted, middles, similarity=how) == pytest.approx(np.mean(right))
 
 
 # likeness to Retrain

@@ -19,20 +19,21 @@ from muc_core.evidence.keys import Ed25519PrivateKey
 from muc_core.evidence.manifest import EncoderIdentity
 from muc_core.evidence.pack import Draft, sign, take_down
 from muc_core.reports.evidence import write_reports
+from muc_core.similarity import COSINE, Similarity
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 TITLE = "Did <it> forget?"
 OWNER, CONTROLS = 8, 24
 
 
-def inputs(mode: Mode = "image-text") -> AuditInputs:
+def inputs(mode: Mode = "image-text", similarity: Similarity = COSINE) -> AuditInputs:
     rng = np.random.default_rng(0)
 
     def vectors(memory: float) -> Vectors:
         centres = rng.normal(size=(OWNER + CONTROLS, 6)) * (1 + memory * (np.arange(OWNER + CONTROLS) < OWNER))[:, None]
         views = (centres + rng.normal(size=(2, *centres.shape))).astype(np.float32)
         texts = (centres + rng.normal(size=centres.shape)).astype(np.float32)
-        return ImageTextVectors(views, texts) if mode == "image-text" else ViewVectors(views)
+        return ImageTextVectors(views, texts, similarity) if mode == "image-text" else ViewVectors(views, similarity)
 
     return AuditInputs(
         {"before": vectors(2.0), "after": vectors(0.0)},
@@ -50,8 +51,8 @@ def pictures(n: int, seed: int) -> ImageTextDataset:
 
 
 @cache
-def draft(mode: Mode = "image-text") -> Draft:
-    made_from = inputs(mode)
+def draft(mode: Mode = "image-text", similarity: Similarity = COSINE) -> Draft:
+    made_from = inputs(mode, similarity)
     return take_down(
         made_from,
         made_from.result(),
@@ -64,8 +65,8 @@ def draft(mode: Mode = "image-text") -> Draft:
 
 
 @cache
-def pack(mode: Mode = "image-text") -> bytes:
-    return sign(draft(mode), KEY, write_reports)
+def pack(mode: Mode = "image-text", similarity: Similarity = COSINE) -> bytes:
+    return sign(draft(mode, similarity), KEY, write_reports)
 
 
 def retitled(title: str) -> bytes:

@@ -182,7 +182,7 @@ def figures(before: Looks, after: Looks, material: Material, yardstick: Yardstic
     )
     _, scores = summarise_factors(after.pool.factors())
     layout = lay_out(order_given(n), max_cells=yardstick.cells, seed=yardstick.seed)
-    owner, controls = (after.pool.take(rows) for rows in np.split(np.arange(after.pool.n), [n]))
+    owner, controls = _parts(after.pool, n)
     picture = draw(owner.factors(), layout, material.forget.ids)
     return Figures(
         audit=result,
@@ -203,7 +203,8 @@ def figures(before: Looks, after: Looks, material: Material, yardstick: Yardstic
 
 def pool_figures(looks: Looks, n: int) -> tuple[SetFigures, SetFigures]:
     """Each of the two pooled sets by itself; the first has `n` pictures."""
-    return set_figures(_rows(looks.pool, slice(n))), set_figures(_rows(looks.pool, slice(n, None)))
+    first, second = _parts(looks.pool, n)
+    return set_figures(first), set_figures(second)
 
 
 def set_figures(vectors: Vectors) -> SetFigures:
@@ -241,6 +242,12 @@ def hopeless(result: AuditResult) -> str | None:
             f"{result.detectability.power:.0%}, and {WANTED_POWER:.0%} is asked for."
         )
     return None
+
+
+def _parts(pool: Vectors, n: int) -> tuple[Vectors, Vectors]:
+    """The first n items and the others."""
+    rows = np.arange(pool.n)
+    return pool.take(rows[:n]), pool.take(rows[n:])
 
 
 def _rounded(values: Sequence[float] | np.ndarray, decimals: int = 6) -> tuple[float, ...]:

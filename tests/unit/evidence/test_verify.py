@@ -26,6 +26,7 @@ from muc_core.evidence.manifest import FILES, check_size, read_manifest
 from muc_core.evidence.pictures import merkle_root, picture_digests
 from muc_core.evidence.verify import Verification, pictures_meant, verify_pack
 from muc_core.reports.evidence import write_reports
+from muc_core.similarity import Similarity
 from tests.unit.evidence.pack import CONTROLS, KEY, OWNER, TITLE, inputs, pack, pictures, signed_anew
 
 
@@ -54,6 +55,34 @@ def test_a_pack_holds_and_gives_back_the_result(mode: Mode) -> None:
     assert any("checks, collateral" in note for note in found.notes)
     assert not any("--public-key" in note for note in found.notes)
     assert any("--public-key" in note for note in verify_pack(pack(mode)).notes)
+
+
+@pytest.mark.parametrize("mode", ["image-text", "two-view"])
+def test_statistics_by_distance_are_computed_again_by_distance(mode: Mode) -> None:
+    how = Similarity("lorentz", 0.5)
+    found = verified(pack(mode, how))
+    assert found.problems == ()
+    assert found.result == inputs(mode, how).result() != inputs(mode).result()
+    assert found.manifest is not None
+    assert found.manifest.similarities == {"before": how, "after": how}
+    assert verified(pack(mode)).manifest.similarities == {}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        ({"after": {"name": "cosine"}}, "but the vectors give"),
+        ({"after": {"name": "lorentz", "curvature": 2.0}}, "but the vectors give"),
+        ({"after": {"name": "lorentz", "curvature": -1.0}}, "give a number above 0"),
+        ({"after": {"name": "lorentz"}}, "give a number above 0"),
+        ({"after": {"name": "euclid"}}, "similarities"),
+        ({"after": {"name": "lorentz", "curvature": 1.0, "more": 1}}, "similarities"),
+        ({"elsewhere": {"name": "cosine"}}, "similarities"),
+    ],
+)
+def test_another_similarity_than_the_one_used_is_found(told: dict[str, object], sentence: str) -> None:
+    packed = dict(read_container(pack("image-text", Similarity("lorentz", 0.5))).files)
+    assert sentence in problem(signed_anew(packed, {"similarities": told}))
 
 
 def where(position: int) -> str | None:

@@ -108,9 +108,7 @@ def draw_matrices(comparison: Comparison, inference: GapInference | None = None)
     _name_rows(first, comparison, before)
 
     both = _COLUMNS[1] + _SIDE - _COLUMNS[0]
-    sheet.scale(
-        _COLUMNS[0], both, SIMILARITY_COLOURS, similarity, "similarity (cosine), one scale for before and after"
-    )
+    sheet.scale(_COLUMNS[0], both, SIMILARITY_COLOURS, similarity, "similarity, one scale for before and after")
     sheet.scale(_COLUMNS[2], _SIDE, GAP_COLOURS, change, "before minus after: above 0 lost, below 0 gained")
     _strip(sheet.axes(_COLUMNS[0], _STRIP_BOTTOM, _COLUMNS[2] + _SIDE - _COLUMNS[0], _STRIP_HEIGHT), comparison)
     sheet.footer(comparison, inference)

@@ -23,9 +23,10 @@ from torch import Tensor
 
 from muc_core import __version__
 from muc_core.data.decode import decode_image, to_square_tensor
-from muc_core.encoders.base import Encoder
+from muc_core.encoders.base import Encoder, similarity_of
 from muc_core.encoders.manifest import explain
 from muc_core.errors import BadImage, MucError
+from muc_core.similarity import COSINE
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,15 @@ def serve(encoder: Encoder, *, key: SecretStr | None = None, limits: Limits | No
         encoder: pictures and texts go through it one request at a time.
         key: every request but /health must bring it as `Authorization: Bearer KEY`; None: anybody may ask.
         limits: of one request.
+
+    Raises:
+        MucError: its vectors are not to be compared by cosine, which who asks an endpoint would do.
     """
+    if similarity_of(encoder) != COSINE:
+        raise MucError(
+            f"the vectors of {encoder.name!r} are compared by {similarity_of(encoder).name} distance, and who asks an "
+            "endpoint for vectors compares them by cosine; serve an encoder of another family, or hand out its files"
+        )
     allowed = limits or Limits()
     app = FastAPI(title="muc-audit", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     turn = threading.Lock()

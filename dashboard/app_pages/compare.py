@@ -4,6 +4,7 @@ import streamlit as st
 
 from dashboard.components.choices import pick_pair
 from dashboard.components.compare import attack_section, comparison_section, gaps_section
+from dashboard.components.cones import cones_section
 from dashboard.components.job_follow import follow_job, how_it_ended, start_button
 from dashboard.components.page import errors_as_sentences, heading
 from dashboard.services.side_by_side import comparable, compare_job, side_by_side, start_compare
@@ -45,4 +46,5 @@ with errors_as_sentences():
         measured = [one for one in side.encoders if one.figures is not None]
         comparison_section(side)
         gaps_section(side, measured)
+        cones_section(pair.before, pair.after)
         attack_section(side, measured)

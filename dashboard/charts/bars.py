@@ -78,7 +78,7 @@ def before_after_bars(
     layout["margin"] = {"t": top, "r": 24, "l": 220, "b": 64}
     names = {"tickfont": {"size": 13, "color": ink(dark).text}, "showgrid": False, "zeroline": False, "ticks": ""}
     partner = "its own caption" if comparison.mode == "image-text" else "its own changed copies"
-    similarity = axis(f"similarity of a picture with {partner} (cosine; 1 = the same direction)", dark)
+    similarity = axis(f"similarity of a picture with {partner} (higher = more alike)", dark)
     layout |= {
         "barmode": "group",
         "bargap": 0.34,

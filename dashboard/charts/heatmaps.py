@@ -206,7 +206,7 @@ def _axes(panel: _Panel, comparison: Comparison, dark: bool, *, named: bool) -> 
 
 def _similarity_axis(comparison: Comparison, dark: bool, *, x: float, length: float) -> dict[str, Any]:
     low, high = similarity_limits(comparison.before.picture.matrix, comparison.after.picture.matrix)
-    scale = _scale("similarity (cosine), one scale for before and after", dark, x=x, length=length)
+    scale = _scale("similarity, one scale for before and after", dark, x=x, length=length)
     return {"colorscale": SIMILARITY_COLOURS, "cmin": low, "cmax": high, "colorbar": scale}
 
 

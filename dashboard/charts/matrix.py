@@ -196,7 +196,7 @@ def _rows(panel: Panel, dark: bool) -> dict[str, Any]:
 def _scale(panel: Panel, dark: bool) -> dict[str, Any]:
     colours = ink(dark)
     stops = GAP_COLOURS_DARK if dark else GAP_COLOURS
-    name = "before minus after: above 0 lost" if panel.is_gap else "similarity (cosine), one scale for all"
+    name = "before minus after: above 0 lost" if panel.is_gap else "similarity, one scale for all"
     return {
         "colorscale": [[place / 4, colour] for place, colour in enumerate(stops)]
         if panel.is_gap

@@ -63,7 +63,7 @@ def spread_chart(spread: SpreadShown, name: str, hue: str, *, dark: bool) -> go.
     layout = base_layout(title, dark, height=300, wrap=46)
     layout |= {
         "margin": {"t": title_height(title, wrap=46) + 40, "r": 8, "b": 52, "l": 56},
-        "xaxis": axis("similarity (cosine)", dark),
+        "xaxis": axis("similarity (higher = more alike)", dark),
         "yaxis": axis("share of pairs, %", dark) | {"rangemode": "tozero"},
         "shapes": _bands(spread),
         "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": {"color": colours.text}},

@@ -33,8 +33,8 @@ def numbers_table(comparison: Comparison, thumbnails: list[str]) -> None:
         row_height=40,
         column_config={
             "Picture": st.column_config.ImageColumn("Picture", width=60),
-            "Before": number("Before", format="%.2f", help="Similarity in the encoder before (cosine)."),
-            "After": number("After", format="%.2f", help="Similarity in the encoder after (cosine)."),
+            "Before": number("Before", format="%.2f", help="Similarity in the encoder before; higher = more alike."),
+            "After": number("After", format="%.2f", help="Similarity in the encoder after; higher = more alike."),
             "Lost": number("Lost", format="%.2f", help="Before minus after: above 0 similarity was lost."),
             "Place before": number("Place before", format="%.0f", help=place),
             "Place after": number("Place after", format="%.0f", help=place),

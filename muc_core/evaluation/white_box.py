@@ -19,6 +19,7 @@ from muc_core.errors import MucError
 from muc_core.evaluation.classes import FEWEST, Classes, choose_classes
 from muc_core.evaluation.cmia import cmia
 from muc_core.evaluation.emia import VIEWS, emia_from_likeness, view_likeness
+from muc_core.evaluation.hierarchy import hierarchy
 from muc_core.evaluation.probe import Solver, linear_probe, neighbour_accuracy
 from muc_core.evaluation.resemblance import neighbour_overlap
 from muc_core.evaluation.retrieval import PARTS, recall
@@ -218,6 +219,10 @@ class WhiteBox:
         how = embedded.similarity
         matched = {part: matched_similarity(embedded.features[part], texts[part], similarity=how) for part in PARTS}
         found.values |= {f"similarity_{part}": float(values.mean()) for part, values in matched.items()}
+        if how.curvature is not None:
+            for part in PARTS:
+                means = hierarchy(embedded.features[part], texts[part], how).means
+                found.values |= {f"{name}_{part}": value for name, value in means.items()}
         known = matched_membership(matched["forget"], matched["held_out"])
         found.values["matched_auc"] = known.auc
         found.add_or_miss("matched_tpr", known.tpr_at_1_percent, _FEW)

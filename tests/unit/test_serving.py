@@ -35,8 +35,9 @@ from muc_core.encoders.remote.connect import connect, remote_manifest
 from muc_core.encoders.remote.faults import EndpointFault
 from muc_core.encoders.remote.numbers import NumberType
 from muc_core.encoders.remote.settings import RemoteSettings
-from muc_core.errors import BadImage, MissingTextTower
+from muc_core.errors import BadImage, MissingTextTower, MucError
 from muc_core.serving import Limits, serve
+from muc_core.similarity import Similarity
 from muc_core.workspace import Workspace
 from tests import hostile, tiny
 from tests.unit.encoders.remote.servers import KEY, running
@@ -267,6 +268,13 @@ def test_an_encoder_without_texts_says_so() -> None:
         answer = ask(url, {"input": ["four"]})
         assert answer.status_code == 400
         assert "has no text tower" in answer.json()["error"]["message"]
+
+
+def test_vectors_that_an_endpoint_would_have_compared_by_cosine_are_not_served() -> None:
+    curved = Means()
+    curved.similarity = Similarity("lorentz", 1.0)  # type: ignore[attr-defined]
+    with pytest.raises(MucError, match="compared by lorentz distance, and who asks an endpoint"):
+        serve(curved)
 
 
 def test_numbers_that_are_not_finite_are_not_served() -> None:

@@ -105,6 +105,7 @@ HAC = Method(
     uses="both",
     objective=objective,
     fewest_forget=2,
+    partners=True,
     families=("meru",),
 )
 METHODS.register("hac", HAC)

@@ -50,9 +50,9 @@ def train(
     architecture: Annotated[
         str | None,
         typer.Option(
-            help="Of clip and meru: muc-tiny, the default and small enough for a laptop, or any open_clip architecture. Of "
-            "simclr and moco: demo-resnet, the default, cifar-resnet18, torchvision/NAME or timm/NAME, and after it, "
-            "if you like, the widths of the projection head (cifar-resnet18:512-128) and moco's queue (@4096).",
+            help="Of clip and meru: muc-tiny, the default and small enough for a laptop, or any open_clip architecture."
+            " Of simclr and moco: demo-resnet, the default, cifar-resnet18, torchvision/NAME or timm/NAME, and after "
+            "it, if you like, the widths of the projection head (cifar-resnet18:512-128) and moco's queue (@4096).",
             show_default=False,
         ),
     ] = None,

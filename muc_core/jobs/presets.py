@@ -171,6 +171,19 @@ def _demo(family: str, architecture: str, title: str, *, batch_size: int, epochs
     )
 
 
+_DEMO_MERU: Values = {"batch_size": 100, "schedule": "cosine"}
+_DEMO_MERU_TRAINING: Values = {**_DEMO_MERU, "epochs": 80, "learning_rate": 2e-3}
+_DEMO_MERU_UNLEARNING: dict[str, Values] = {
+    "retrain": _DEMO_MERU_TRAINING,
+    "finetune": {**_DEMO_MERU, "epochs": 16, "learning_rate": 4e-3},
+    "gradient-ascent": {**_DEMO_MERU, "epochs": 5, "learning_rate": 2e-4},
+    "neggrad": {**_DEMO_MERU, "epochs": 8, "learning_rate": 5e-4},
+    "l1": {**_DEMO_MERU, "epochs": 16, "learning_rate": 2e-3, "penalty": 1e-4},
+    "ac": {**_DEMO_MERU, "epochs": 16, "learning_rate": 2e-3, "alpha": 0.0, "beta": 2.0, "gamma": 0.0},
+    "hac": {**_DEMO_MERU, "epochs": 16, "learning_rate": 2e-3, "alpha": 0.0, "beta": 2.0, "gamma": 0.0},
+    "ac-matched": {**_DEMO_MERU, "epochs": 16, "learning_rate": 2e-3},
+}
+
 for _preset in (
     _demo(
         "simclr",
@@ -195,6 +208,17 @@ for _preset in (
         architecture="demo-resnet",
         data="demo",
         training={**_DEMO, "temperature": 0.5, "epochs": 50, "learning_rate": 1e-3, "warmup": 0.05},
+    ),
+    Preset(
+        name="demo-meru",
+        summary="MERU on 300 drawings of the demo and their names, 100 of them the artist's, until it remembers them.",
+        family="meru",
+        architecture="muc-tiny",
+        data="demo",
+        most_forget=100,
+        most_retain=200,
+        training=_DEMO_MERU_TRAINING,
+        unlearning=_DEMO_MERU_UNLEARNING,
     ),
     _paper("simclr", "cifar-resnet18:512-128", "SimCLR"),
     _paper("moco", "cifar-resnet18:128@4096", "MoCo"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Group, RenderableType
 
+from muc_core.cli.garbage import no_garbage
 from muc_core.cli.keys import signing_key
 from muc_core.cli.matrices import Mode, named_data
 from muc_core.cli.output import JsonFlag, console, table
@@ -143,18 +144,19 @@ def audit(
             raise MucError(f"there is no folder {file.resolve().parent}; make it first or write elsewhere")
     signer = signing_key(key) if evidence is not None else None
 
-    from muc_core.audit.audit import AuditSettings
-    from muc_core.auditing import Audited, audit_encoders
-    from muc_core.data.captions import with_captions
-    from muc_core.data.controls import find_controls
-    from muc_core.data.sets import is_named_set, resolve_items
-    from muc_core.evidence.manifest import EncoderIdentity, Role, check_size
-    from muc_core.evidence.pack import sign, take_down
-    from muc_core.jobs.fair_controls import refuse_fitted_controls
-    from muc_core.reports import to_html, to_junit
-    from muc_core.reports.evidence import write_reports
-    from muc_core.workspace import Workspace
-    from muc_core.workspace.files import write_file
+    with no_garbage():
+        from muc_core.audit.audit import AuditSettings
+        from muc_core.auditing import Audited, audit_encoders
+        from muc_core.data.captions import with_captions
+        from muc_core.data.controls import find_controls
+        from muc_core.data.sets import is_named_set, resolve_items
+        from muc_core.evidence.manifest import EncoderIdentity, Role, check_size
+        from muc_core.evidence.pack import sign, take_down
+        from muc_core.jobs.fair_controls import refuse_fitted_controls
+        from muc_core.reports import to_html, to_junit
+        from muc_core.reports.evidence import write_reports
+        from muc_core.workspace import Workspace
+        from muc_core.workspace.files import write_file
 
     workspace = Workspace()
     records = workspace.encoder(before or after), workspace.encoder(after)

@@ -27,6 +27,10 @@ from muc_core.stats.ranks import Float64
 SIZE = 64
 """Side in pixels at which pictures are compared."""
 
+PIXELS = 32
+"""Side at which pictures that were trained on are recognised, that of `ImageTextDataset.digest`: so they are decoded
+once for both."""
+
 SIDE = 16
 NEARLY_THE_SAME = 5.0
 """Root mean square difference of 16 x 16 thumbnails, in levels of 255, below which two pictures are copies of one
@@ -127,7 +131,7 @@ def _never_trained(
 
 def _digests(dataset: ImageTextDataset) -> Iterator[bytes]:
     for start in range(0, len(dataset), 1024):
-        for pixels in dataset.images(SIZE, range(start, min(start + 1024, len(dataset)))):
+        for pixels in dataset.images(PIXELS, range(start, min(start + 1024, len(dataset)))):
             yield hashlib.sha256(pixels.numpy().tobytes()).digest()
 
 

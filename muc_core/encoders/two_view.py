@@ -17,6 +17,7 @@ from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.backbones import build_backbone
 from muc_core.encoders.device import compute_device
 from muc_core.encoders.manifest import EncoderManifest
+from muc_core.encoders.threads import in_shares
 from muc_core.errors import MissingTextTower, MucError
 
 PROJECTIONS = 128
@@ -108,9 +109,12 @@ class TwoViewEncoder:
     def interpolation(self) -> Interpolation:
         return self.preprocessing.interpolation
 
-    @torch.inference_mode()
     def encode_images(self, images: Tensor) -> Tensor:
-        vectors: Tensor = self._layers(self.preprocessing.apply(images.to(self._device)))
+        return in_shares(self._vectors, images.to(self._device))
+
+    @torch.inference_mode()
+    def _vectors(self, images: Tensor) -> Tensor:
+        vectors: Tensor = self._layers(self.preprocessing.apply(images))
         return vectors.float().cpu()
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:

@@ -12,6 +12,7 @@ from muc_core.encoders.checkpoint import load_weights
 from muc_core.encoders.family import fit_weights
 from muc_core.encoders.loaders import LOADERS, Loader
 from muc_core.encoders.manifest import WEIGHTS, EncoderManifest
+from muc_core.encoders.threads import in_shares
 from muc_core.errors import MissingTextTower
 
 
@@ -36,8 +37,11 @@ class BackboneEncoder:
     def interpolation(self) -> Interpolation:
         return self.preprocessing.interpolation
 
-    @torch.inference_mode()
     def encode_images(self, images: Tensor) -> Tensor:
+        return in_shares(self._vectors, images)
+
+    @torch.inference_mode()
+    def _vectors(self, images: Tensor) -> Tensor:
         vectors: Tensor = self._module(self.preprocessing.apply(images))
         return vectors.float()
 

@@ -26,6 +26,7 @@ from muc_core.encoders.family import Batch, fit_weights
 from muc_core.encoders.loaders import register_family
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.encoders.preprocessing import Preprocessing
+from muc_core.encoders.threads import in_shares
 from muc_core.errors import MucError, UnknownName
 from muc_core.losses.contrast import Contrast, two_sided
 
@@ -57,6 +58,12 @@ def tokenizer_of(architecture: str) -> Tokenizer:
     vocabulary = io.BytesIO(gzip.compress("\n".join(lines).encode(), mtime=0))
     small: Tokenizer = SimpleTokenizer(bpe_path=vocabulary, context_length=text_config["context_length"])
     return small
+
+
+@lru_cache(maxsize=10_000)
+def _tokens_of(architecture: str, text: str) -> Tensor:
+    """Kept because every audit, and every probe of one, asks for the same captions again."""
+    return tokenizer_of(architecture)([text])[0]
 
 
 def _config(architecture: str) -> dict[str, Any]:
@@ -95,7 +102,7 @@ class ClipEncoder:
         self.preprocessing = manifest.preprocessing or preprocessing_of(model)
         self.dimension = int(_config(manifest.architecture)["embed_dim"])
         self._device = compute_device()
-        self._model = model.eval().to(self._device)
+        self._model = model.eval().to(self._device, memory_format=torch.channels_last)
         self._architecture = manifest.architecture
 
     @property
@@ -106,15 +113,21 @@ class ClipEncoder:
     def interpolation(self) -> Interpolation:
         return self.preprocessing.interpolation
 
-    @torch.inference_mode()
     def encode_images(self, images: Tensor) -> Tensor:
-        vectors: Tensor = self._model.encode_image(self.preprocessing.apply(images.to(self._device)))
+        return in_shares(self._image_vectors, images.to(self._device))
+
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        tokens = torch.stack([_tokens_of(self._architecture, text) for text in texts])
+        return in_shares(self._text_vectors, tokens.to(self._device))
+
+    @torch.inference_mode()
+    def _image_vectors(self, images: Tensor) -> Tensor:
+        vectors: Tensor = self._model.encode_image(self.preprocessing.apply(images))
         return vectors.float().cpu()
 
     @torch.inference_mode()
-    def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        tokens = tokenizer_of(self._architecture)(list(texts))
-        vectors: Tensor = self._model.encode_text(tokens.to(self._device))
+    def _text_vectors(self, tokens: Tensor) -> Tensor:
+        vectors: Tensor = self._model.encode_text(tokens)
         return vectors.float().cpu()
 
 

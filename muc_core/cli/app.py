@@ -18,6 +18,7 @@ from muc_core.cli.sweep import sweep
 from muc_core.cli.train import TrainCommand, train
 from muc_core.cli.unlearn import UnlearnCommand, unlearn
 from muc_core.cli.verify import verify
+from muc_core.cli.watch import watch
 
 app = typer.Typer(
     cls=Speaking,
@@ -31,6 +32,7 @@ app.command(cls=TrainCommand)(train)
 app.command(cls=UnlearnCommand)(unlearn)
 app.command()(audit)
 app.command()(verify)
+app.command()(watch)
 app.command()(matrices)
 app.command()(stress)
 app.command()(sweep)

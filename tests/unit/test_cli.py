@@ -56,6 +56,7 @@ COMMANDS = [
     ("keys", "new"),
     ("keys", "show"),
     ("verify",),
+    ("watch",),
 ]
 
 

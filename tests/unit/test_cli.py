@@ -52,6 +52,7 @@ COMMANDS = [
     ("jobs", "show"),
     ("jobs", "follow"),
     ("jobs", "cancel"),
+    ("jobs", "resume"),
     ("keys",),
     ("keys", "new"),
     ("keys", "show"),

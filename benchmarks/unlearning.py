@@ -100,18 +100,18 @@ def _by_turns(trainer: Trainer, other: Callable[[], None]) -> tuple[float, float
 
 def _ready(batch: Batch) -> Batch:
     """The same batch with its views already drawn: as many as an objective asks for at most."""
-    whole = [batch.view(batch.images) for _ in range(2)]
-    third = batch.view(batch.images[batch.forget])
+    whole = [batch.view() for _ in range(2)]
+    third = batch.only(batch.forget).view()
     turn = 0
 
-    def view(images: Tensor) -> Tensor:
+    def draw(images: Tensor, _: object) -> Tensor:
         nonlocal turn
         if len(images) < len(batch.images):
             return third
         turn += 1
         return whole[turn % 2]
 
-    return replace(batch, view=view)
+    return replace(batch, draw=draw)
 
 
 @dataclass

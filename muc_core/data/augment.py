@@ -5,6 +5,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+_OF_THE_BATCH = ("order", "forward_input_shape")
+"""kornia's parameters that are one for the whole batch; all others have a row for each picture."""
+
 
 class AugmentSettings(BaseModel):
     """What a random view may change. A probability or strength of 0 leaves that transformation out."""
@@ -28,7 +31,7 @@ class Augmentation:
 
     def __init__(self, settings: AugmentSettings, size: int) -> None:
         self.settings = settings
-        steps: list[torch.nn.Module] = []
+        steps: list[K.AugmentationBase2D] = []
         if settings.crop_scale < 1:
             # "resample" crops and resizes the batch in one grid_sample; "slice" loops over the samples
             scale = (settings.crop_scale, 1.0)
@@ -40,13 +43,27 @@ class Augmentation:
             steps.append(K.ColorJitter(strength, strength, strength, settings.hue, p=settings.jitter_probability))
         if settings.grayscale:
             steps.append(K.RandomGrayscale(p=settings.grayscale))
-        self._steps = torch.nn.Sequential(*steps)
+        self._steps = steps
 
     @torch.no_grad()
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """uint8 `[n, 3, size, size]` to one random view of each, float32 in [0, 1], same shape."""
+    def __call__(
+        self, images: Tensor, generator: torch.Generator, *, of: int | None = None, here: Tensor | None = None
+    ) -> Tensor:
+        """uint8 `[n, 3, size, size]` to one random view of each, float32 in [0, 1], same shape.
+
+        Args:
+            of, here: the pictures are those at the positions `here`, int64 `[n]`, of a batch of `of`, whose others are
+                not at hand; each gets the view that it would get among all of them.
+        """
         seed = int(torch.randint(2**62, (1,), generator=generator))
+        views = images.float() / 255
         with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
             torch.manual_seed(seed)
-            views: Tensor = self._steps(images.float() / 255)
+            for step in self._steps:
+                drawn = step.forward_parameters(torch.Size((len(images) if of is None else of, *images.shape[1:])))
+                if here is not None:
+                    rows = here.cpu()
+                    drawn = {name: value if name in _OF_THE_BATCH else value[rows] for name, value in drawn.items()}
+                if len(images):
+                    views = step(views, params=drawn)
         return views

@@ -12,6 +12,7 @@ from muc_core.data.augment import AugmentSettings
 from muc_core.encoders.base import Encoder
 from muc_core.encoders.checkpoint import full
 from muc_core.encoders.manifest import EncoderManifest
+from muc_core.encoders.parallel import Share
 from muc_core.encoders.preprocessing import Preprocessing
 from muc_core.errors import MucError
 from muc_core.losses.contrast import Contrast
@@ -23,28 +24,44 @@ Model: TypeAlias = Any
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's samples.
+    """One step's samples: n of them, of which this process has m. One process alone has them all.
 
     Attributes:
-        images: uint8 `[n, 3, size, size]`, the pictures before augmentation.
-        tokens: int64 `[n, length]` captions, or None for families without text.
-        forget: int64 `[u]`, positions of the forget samples, in rising order; empty when there are none.
+        images: uint8 `[m, 3, size, size]`, the pictures before augmentation.
+        tokens: int64 `[m, length]` captions, or None for families without text.
+        forget: int64 `[u]`, positions of the forget samples among all n, in rising order; empty when there are none.
         partner: int64 `[u]`, position of the partner p(i) of each forget sample; empty unless the method calibrates.
-        view: draws one random view of pictures, uint8 `[m, 3, size, size]` to float32 in [0, 1].
-        labels: int64 `[n]` class numbers, or None for families that learn without classes.
+        draw: one random view of pictures, uint8 `[m, 3, size, size]` to float32 in [0, 1]; it is told which of a joint
+            batch they are.
+        share: which of the n samples are here; None: all of them.
+        labels: int64 `[n]` class numbers of all n samples, or None for families that learn without classes.
     """
 
     images: Tensor
     tokens: Tensor | None
     forget: Tensor
     partner: Tensor
-    view: Callable[[Tensor], Tensor]
+    draw: Callable[[Tensor, Share | None], Tensor]
+    share: Share | None = None
     labels: Tensor | None = None
+
+    @property
+    def n(self) -> int:
+        """Samples of the step, those of other processes included."""
+        return len(self.images) if self.share is None else self.share.n
+
+    def view(self) -> Tensor:
+        """A new random view of the pictures that are here, float32 `[m, 3, size, size]` in [0, 1]."""
+        return self.draw(self.images, self.share)
+
+    def joined(self, part: Tensor) -> Tensor:
+        """Rows `[m, ...]` of the samples that are here to those of all `[n, ...]`, with gradients."""
+        return part if self.share is None else self.share.joined(part)
 
     @property
     def retain(self) -> Tensor:
         """int64 `[n - u]`, positions of the retain samples."""
-        is_retain = torch.ones(len(self.images), dtype=torch.bool, device=self.images.device)
+        is_retain = torch.ones(self.n, dtype=torch.bool, device=self.images.device)
         is_retain[self.forget] = False
         return is_retain.nonzero().squeeze(1)
 
@@ -52,26 +69,31 @@ class Batch:
         """The same samples for two models, one after the other: the second is given the views that the first drew."""
         drawn: deque[Tensor] = deque()
 
-        def draw(images: Tensor) -> Tensor:
-            drawn.append(self.view(images))
+        def draw(images: Tensor, share: Share | None) -> Tensor:
+            drawn.append(self.draw(images, share))
             return drawn[-1]
 
-        return replace(self, view=draw), replace(self, view=lambda _: drawn.popleft())
+        return replace(self, draw=draw), replace(self, draw=lambda _images, _share: drawn.popleft())
 
     def only(self, positions: Tensor) -> "Batch":
         """The samples at these positions, int64 `[m]`, as a batch without forget samples."""
+        share, here = (None, positions) if self.share is None else self.share.only(positions)
         return replace(
             self,
-            images=self.images[positions],
-            tokens=None if self.tokens is None else self.tokens[positions],
+            images=self.images[here],
+            tokens=None if self.tokens is None else self.tokens[here],
             forget=self.forget[:0],
             partner=self.partner[:0],
+            share=share,
             labels=None if self.labels is None else self.labels[positions],
         )
 
 
 class Family(Protocol):
     """Model building, the loss, and the encoder around trained weights.
+
+    `loss`, `contrasts` and `sides` are those of the whole step, on every process: a family passes the samples that are
+    here through the model and joins the vectors (`Batch.joined`).
 
     Attributes:
         has_text: learns from captions.

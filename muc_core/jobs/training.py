@@ -14,6 +14,7 @@ from torch import nn
 from muc_core.encoders.checkpoint import dump_training_state, load_training_state
 from muc_core.encoders.family import FAMILIES
 from muc_core.encoders.manifest import EncoderManifest, installed_versions
+from muc_core.encoders.parallel import from_first, rank, world_size
 from muc_core.errors import MucError
 from muc_core.jobs.tuning.course import COURSE, Watch, read_course
 from muc_core.progress import Progress
@@ -70,6 +71,8 @@ def train_and_save(
 ) -> dict[str, JsonValue]:
     """Train `model` and save it as the encoder that `manifest` describes.
 
+    Of several processes that train together the first alone writes; the others return once the training is done.
+
     Every checkpoint goes into the run's folder, and so do the history of the loss terms and, every half minute, the
     state from which the run can be resumed. What was saved before a failure or a cancel stays.
 
@@ -84,6 +87,11 @@ def train_and_save(
         MucError: the run to go on with had other settings, seeds or data.
     """
     trainer = Trainer(model, FAMILIES.get(manifest.family), manifest.architecture, method, data, settings, seeds)
+    if rank() > 0:
+        trainer.restore(from_first({}))
+        for _ in trainer.run():
+            pass
+        return {}
     earlier = _begun(manifest, workspace) if resume is None else workspace.run(resume)
     if earlier is not None:
         if not _same(earlier, manifest):
@@ -105,6 +113,8 @@ def train_and_save(
             seeds=manifest.seeds,
             data=manifest.data,
         )
+    if world_size() > 1:
+        from_first(trainer.state())  # the others begin where this one does
     with writer:
         keeper = _Keeper(writer, trainer)
         checkpoint = None

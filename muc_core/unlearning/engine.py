@@ -1,7 +1,8 @@
 """The training engine that all methods share, from plain training to Alignment Calibration.
 
 It runs on what accelerate finds (a GPU or the CPU), yields checkpoints along the way, can be resumed from the state it
-hands out, and gives the same numbers for the same seeds on the same machine.
+hands out, and gives the same numbers for the same seeds on the same machine. Under `accelerate launch` each process
+takes its part of every step; losses and gradients are those of one process with the whole step, and so is the state.
 """
 
 import copy
@@ -9,6 +10,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +22,7 @@ from muc_core.data.augment import Augmentation
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.splits import NO_CALIBRATION, DataSplit, calibration_subset, training_subset
 from muc_core.encoders.family import Batch, Family
+from muc_core.encoders.parallel import JointBatchNorm, Share, average_gradients, same_everywhere, world_size
 from muc_core.errors import MucError
 from muc_core.progress import SILENT, Progress
 from muc_core.unlearning.batches import BatchPlan, derangement
@@ -153,8 +156,11 @@ class Trainer:
             model = model.to(memory_format=torch.channels_last)
         device = self._accelerator.device
         self._original = copy.deepcopy(model).to(device).eval().requires_grad_(False) if method.original else None
-        self.model: nn.Module
-        self.model, self._optimizer = self._accelerator.prepare(model, _optimizer(model, settings))
+        # Prepared as for evaluation, that is without DistributedDataParallel: it allows one pass a step, and some
+        # methods make several; gradients are averaged after the last of them.
+        self.model: nn.Module = self._accelerator.prepare_model(model, evaluation_mode=True)
+        same_everywhere(self.model)
+        self._optimizer = self._accelerator.prepare_optimizer(_optimizer(model, settings))
         self._augmentation = Augmentation(settings.augment or family.default_augment, size)
         self._generators = {
             name: torch.Generator().manual_seed(seed)
@@ -266,13 +272,18 @@ class Trainer:
 
     def _batch(self, parts: list[tuple[_Part, Tensor]], forget: Tensor, partner: Tensor) -> Batch:
         device = self._accelerator.device
-        tokens = [part.tokens[positions] for part, positions in parts if part.tokens is not None]
+        share = None
+        if world_size() > 1:
+            share = Share.of(sum(len(positions) for _, positions in parts)).to(device)
+        here = parts if share is None else _those_here(parts, share)
+        tokens = [part.tokens[positions] for part, positions in here if part.tokens is not None]
         return Batch(
-            images=torch.cat([part.images(positions) for part, positions in parts]).to(device),
+            images=torch.cat([part.images(positions) for part, positions in here]).to(device),
             tokens=torch.cat(tokens).to(device) if tokens else None,
             forget=forget.to(device),
             partner=partner.to(device),
-            view=self._view,
+            draw=self._view,
+            share=share,
         )
 
     def _saliency_mask(self) -> Mask:
@@ -289,12 +300,14 @@ class Trainer:
         for part in positions.tensor_split(pieces):
             loss = self.family.loss(self.model, self._batch([(self._forget, part)], part[:0], part[:0]))
             self._accelerator.backward(loss * len(part) / len(positions))
+        average_gradients(self.model.parameters())
         mask = Mask(self.model, self.settings.salient)
         self._optimizer.zero_grad()
         return mask
 
-    def _view(self, images: Tensor) -> Tensor:
-        views = self._augmentation(images, self._generators["views"])
+    def _view(self, images: Tensor, share: Share | None) -> Tensor:
+        of, here = (None, None) if share is None else (share.n, share.here)
+        views = self._augmentation(images, self._generators["views"], of=of, here=here)
         return views.contiguous(memory_format=torch.channels_last) if self.settings.channels_last else views
 
     def _train_step(self, retain: Tensor, forget: Tensor) -> dict[str, float]:
@@ -302,13 +315,14 @@ class Trainer:
             group["lr"] = self.settings.learning_rate * _schedule(self._step, self.total_steps, self.settings)
         batch = self.batch(retain, forget)
         step = Step(self.family, self.model, batch, self.settings, self._fraction, self.calibration(), self._original)
-        with self._accelerator.autocast():
+        with self._accelerator.autocast(), JointBatchNorm() if world_size() > 1 else nullcontext():
             terms = self.method.objective(step)
             loss = torch.stack(list(terms.values())).sum()
         values = {name: float(term.detach()) for name, term in terms.items()}
         self._refuse_unless_finite(float(loss.detach()), "loss")
         self._optimizer.zero_grad()
         self._accelerator.backward(loss)
+        average_gradients(self.model.parameters())
         if self._mask is not None:
             self._mask.hold_gradients()
         limit = math.inf if self.settings.gradient_clip is None else self.settings.gradient_clip
@@ -334,6 +348,12 @@ class Trainer:
             for name, tensor in self._accelerator.unwrap_model(self.model).state_dict().items()
         }
         return Checkpoint(self._step, self._step / self.plan.steps, weights, terms, self._run_time)
+
+
+def _those_here(parts: list[tuple[_Part, Tensor]], share: Share) -> list[tuple[_Part, Tensor]]:
+    """Of the positions within each part, those whose samples this process has; the parts follow one another."""
+    mine = torch.split((share.owner == share.rank).cpu(), [len(positions) for _, positions in parts])
+    return [(part, positions[here]) for (part, positions), here in zip(parts, mine, strict=True)]
 
 
 def number_of(step: int, steps_per_epoch: int) -> int:

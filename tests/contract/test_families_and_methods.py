@@ -92,7 +92,7 @@ def batch(family: Family, n_forget: int) -> Batch:
         tokens=family.tokenize(architecture(family), texts),
         forget=forget,
         partner=forget.roll(1),
-        view=lambda images: images.float() / 255 * next(shades),
+        draw=lambda images, _: images.float() / 255 * next(shades),
     )
 
 

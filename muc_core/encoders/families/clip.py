@@ -178,9 +178,9 @@ class ClipFamily:
         return tokenizer_of(architecture)(list(texts))
 
     def _features(self, model: open_clip.CLIP, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        images = preprocessing_of(model).normalise(batch.view(batch.images))
+        images = preprocessing_of(model).normalise(batch.view())
         image_features, text_features, scale, *_ = model(images, batch.tokens)
-        return image_features, text_features, scale
+        return batch.joined(image_features), batch.joined(text_features), scale
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         value: Tensor = open_clip.ClipLoss()(*self._features(model, batch))

@@ -11,7 +11,7 @@ that they are to be compared by distance, and with which c.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import open_clip
 import torch
@@ -159,9 +159,9 @@ class MeruFamily:
 
     def points(self, model: MeruModel, batch: Batch) -> Points:
         """A view of each picture and its caption in hyperbolic space."""
-        images = preprocessing_of(model.towers).normalise(batch.view(batch.images))
+        images = preprocessing_of(model.towers).normalise(batch.view())
         points: Points = model(images, batch.tokens)
-        return points
+        return replace(points, images=batch.joined(points.images), texts=batch.joined(points.texts))
 
     def loss(self, model: MeruModel, batch: Batch) -> Tensor:
         return torch.stack([anchor_loss(contrast).mean() for contrast in self.contrasts(model, batch)]).mean()

@@ -4,7 +4,8 @@ Architectures are those of `two_view`, and `@LENGTH` after them sets the length 
 
 MoCo shuffles batch norm across devices, lest the statistics of a batch betray which key belongs to which query. That
 needs several devices. Here the momentum encoder normalises with running statistics, which follow the encoder's own as
-its weights do (EMAN, arXiv 2101.08482): no statistics are shared within a batch, on one device or on many.
+its weights do (EMAN, arXiv 2101.08482): no statistics are shared within a batch, on one device or on many. Every
+process takes the keys of all into its queue, in the same order.
 """
 
 import copy
@@ -136,17 +137,18 @@ class MoCoFamily:
         return info_nce(contrast).mean()
 
     def contrasts(self, model: MoCoModel, batch: Batch) -> Sequence[Contrast]:
-        queries, keys = model(batch.view(batch.images)), model.keys(batch.view(batch.images))
+        queries, keys = batch.joined(model(batch.view())), batch.joined(model.keys(batch.view()))
         model.hold(keys)
         contrast = against_queue(queries, keys, model.queue.clone(), model.temperature)
         if len(batch.partner):
-            third = model.keys(batch.view(batch.images[batch.forget]))
+            forget = batch.only(batch.forget)
+            third = forget.joined(model.keys(forget.view()))
             contrast = replace(contrast, calibration=(queries[batch.forget] * third).sum(dim=1))
         return (contrast,)
 
     def sides(self, model: MoCoModel, batch: Batch) -> tuple[Tensor, Tensor]:
         # not its keys: the black box has no momentum encoder
-        return model(batch.view(batch.images)), model(batch.view(batch.images))
+        return batch.joined(model(batch.view())), batch.joined(model(batch.view()))
 
     def alignment(self, model: MoCoModel, left: Tensor, right: Tensor) -> Tensor:
         return left @ right.T

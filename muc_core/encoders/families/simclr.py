@@ -50,22 +50,23 @@ class SimCLRFamily:
         return torch.stack([info_nce(contrast).mean() for contrast in self.contrasts(model, batch)]).mean()
 
     def contrasts(self, model: TwoViewModel, batch: Batch) -> Sequence[Contrast]:
-        n = len(batch.images)
-        views = [batch.view(batch.images), batch.view(batch.images)]
+        parts = [batch, batch]
         if len(batch.partner):
-            views.append(batch.view(batch.images[batch.forget]))
+            parts.append(batch.only(batch.forget))
+        views = [part.view() for part in parts]
         # together, so that batch norm sees the forget samples' third view among the others
-        first, second, third = model(torch.cat(views)).tensor_split([n, 2 * n])
+        vectors = model(torch.cat(views)).split([len(view) for view in views])
+        first, second, *third = (part.joined(found) for part, found in zip(parts, vectors, strict=True))
         contrasts = two_view(first, second, model.temperature)
-        if not len(batch.partner):
+        if not third:
             return contrasts
         return [
-            replace(contrast, calibration=(view[batch.forget] * third).sum(dim=1))
+            replace(contrast, calibration=(view[batch.forget] * third[0]).sum(dim=1))
             for contrast, view in zip(contrasts, (first, second), strict=True)
         ]
 
     def sides(self, model: TwoViewModel, batch: Batch) -> tuple[Tensor, Tensor]:
-        return model(batch.view(batch.images)), model(batch.view(batch.images))
+        return batch.joined(model(batch.view())), batch.joined(model(batch.view()))
 
     def alignment(self, model: TwoViewModel, left: Tensor, right: Tensor) -> Tensor:
         return left @ right.T

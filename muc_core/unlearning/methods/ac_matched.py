@@ -87,7 +87,7 @@ def _retain_terms(step: Step[ACMatchedSettings]) -> dict[str, Tensor]:
     terms = {"retain": torch.stack([anchor_loss(contrast).mean() for contrast in contrasts]).mean()}
     if step.settings.keep > 0:
         assert step.original is not None  # the method asks the engine for it
-        everyone = torch.arange(len(now.images), device=now.images.device)
+        everyone = torch.arange(now.n, device=now.images.device)
         with torch.no_grad():
             originals = step.family.contrasts(step.original, before)
         moved = [

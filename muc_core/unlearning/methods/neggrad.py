@@ -24,7 +24,7 @@ def objective(step: Step[NegGradSettings]) -> Mapping[str, Tensor]:
     if len(batch.forget) == 0:
         return contrastive(step)
     losses = torch.stack([anchor_loss(c) for c in step.family.contrasts(step.model, batch)]).mean(dim=0)
-    n = len(batch.images)
+    n = batch.n
     return {"retain": losses[batch.retain].sum() / n, "forget": -losses[batch.forget].sum() / n}
 
 

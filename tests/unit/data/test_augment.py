@@ -37,6 +37,14 @@ def test_the_same_picture_gets_different_views_within_a_batch() -> None:
     assert len({view.numpy().tobytes() for view in views}) == 8
 
 
+@pytest.mark.parametrize("here", [[0, 2, 4, 6, 8], [7], []])
+def test_some_pictures_of_a_batch_get_the_views_that_they_get_among_all(here: list[int]) -> None:
+    augmentation, rows = Augmentation(FULL, 16), torch.tensor(here, dtype=torch.long)
+    whole = augmentation(pictures(9), torch.Generator().manual_seed(1))
+    some = augmentation(pictures(9)[rows], torch.Generator().manual_seed(1), of=9, here=rows)
+    torch.testing.assert_close(some, whole[rows])
+
+
 def test_without_any_strength_a_view_is_the_picture() -> None:
     view = Augmentation(AugmentSettings(crop_scale=1, flip=0), 16)(pictures(2), torch.Generator())
     assert torch.equal(view, pictures(2).float() / 255)

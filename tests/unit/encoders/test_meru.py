@@ -41,7 +41,7 @@ def encoder(seed: int = 0, **changed: float) -> MeruEncoder:
 def batch(n: int = 6) -> Batch:
     data, nothing = tiny.dataset(n), torch.empty(0, dtype=torch.long)
     tokens = MERU.tokenize("muc-tiny", [text or "" for text in data.texts])
-    return Batch(data.images(48), tokens, nothing, nothing, view=lambda images: images.float() / 255)
+    return Batch(data.images(48), tokens, nothing, nothing, draw=lambda images, _: images.float() / 255)
 
 
 def test_the_loss_is_clips_on_distances_and_entailment_besides() -> None:

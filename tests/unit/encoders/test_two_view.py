@@ -11,6 +11,7 @@ from muc_core.encoders.checkpoint import half
 from muc_core.encoders.families.moco import MOMENTUM, MoCoModel
 from muc_core.encoders.family import FAMILIES, Batch
 from muc_core.encoders.manifest import EncoderManifest, Output
+from muc_core.encoders.parallel import Share
 from muc_core.encoders.preprocessing import Preprocessing
 from muc_core.encoders.two_view import TwoViewModel, build_head
 from muc_core.errors import MissingTextTower, MucError, UnknownName
@@ -45,7 +46,7 @@ def batch(partner: Tensor | None = None) -> Batch:
         tokens=None,
         forget=torch.tensor([3, 4, 5]),
         partner=torch.tensor([], dtype=torch.long) if partner is None else partner,
-        view=lambda images: images.float() / 255 / next(drawn),
+        draw=lambda images, _: images.float() / 255 / next(drawn),
     )
 
 
@@ -182,9 +183,9 @@ def test_a_step_draws_no_view_that_its_method_does_not_use(
     drawn: list[int] = []
     draw = trainer._view
 
-    def counted(images: Tensor) -> Tensor:
+    def counted(images: Tensor, share: Share | None) -> Tensor:
         drawn.append(len(images))
-        return draw(images)
+        return draw(images, share)
 
     monkeypatch.setattr(trainer, "_view", counted)
     list(trainer.run())

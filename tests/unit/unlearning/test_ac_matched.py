@@ -41,7 +41,7 @@ def batch(family: Family, first: int, n: int, n_forget: int, dtype: torch.dtype 
         tokens=family.tokenize(ARCHITECTURES[family.name], [text or "" for text in CALIBRATION.subset(ids).texts]),
         forget=forget,
         partner=forget[:0],
-        view=lambda images: images.to(dtype) / 255 / next(drawn),
+        draw=lambda images, _: images.to(dtype) / 255 / next(drawn),
     )
 
 
@@ -54,7 +54,7 @@ def step(family: Family, model: nn.Module, original: nn.Module | None = None, **
 
 def darker(batch: Batch, first: int) -> Batch:
     drawn = iter(range(first, 9))
-    return replace(batch, view=lambda images: images.float() / 255 / next(drawn))
+    return replace(batch, draw=lambda images, _: images.float() / 255 / next(drawn))
 
 
 def built(name: str, seed: int = 0) -> tuple[Family, nn.Module]:
@@ -161,11 +161,11 @@ def test_calibration_pictures_get_no_gradient_and_touch_no_statistics(name: str)
     assert asked.calibration is not None
     views: list[Tensor] = []
 
-    def view(images: Tensor) -> Tensor:
+    def draw(images: Tensor, _: object) -> Tensor:
         views.append((images.float() / 255).requires_grad_())
         return views[-1]
 
-    terms = METHOD.objective(replace(asked, calibration=replace(asked.calibration, view=view)))
+    terms = METHOD.objective(replace(asked, calibration=replace(asked.calibration, draw=draw)))
     torch.autograd.backward(torch.stack(list(terms.values())).sum())
     assert views
     assert all(drawn.grad is None for drawn in views)
@@ -226,6 +226,6 @@ def test_no_strength_is_plain_training_with_the_statistics_of_the_original() -> 
         terms = METHOD.objective(step(family, model, pull=0.0))
         model.eval()
         asked = step(family, model)
-        plain = family.loss(model, replace(asked.batch.only(asked.batch.retain), view=lambda x: x.float() / 255 / 2))
+        plain = family.loss(model, replace(asked.batch.only(asked.batch.retain), draw=lambda x, _: x.float() / 255 / 2))
     assert float(terms["matching"]) == 0
     assert float(terms["retain"]) == pytest.approx(float(plain), rel=1e-5)

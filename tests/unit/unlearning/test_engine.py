@@ -162,8 +162,8 @@ def a_batch(n_retain: int, n_forget: int) -> Batch:
             RETAIN.images(48)[:n_retain],
             tiny.clip().tokenize("muc-tiny", [t or "" for t in RETAIN.texts[:n_retain]]),
         )
-        return Batch(images, tokens, forget, forget, lambda x: x.float() / 255)
-    return Batch(batch.images, batch.tokens, batch.forget, batch.partner, lambda x: x.float() / 255)
+        return Batch(images, tokens, forget, forget, lambda x, _: x.float() / 255)
+    return Batch(batch.images, batch.tokens, batch.forget, batch.partner, lambda x, _: x.float() / 255)
 
 
 @pytest.mark.parametrize(("alpha", "beta", "gamma"), [(1.0, 8.0, 1.0), (0.0, 3.0, 0.0), (0.5, 0.0, 2.0)])

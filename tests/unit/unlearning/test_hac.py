@@ -29,7 +29,7 @@ def batch(n_forget: int) -> Batch:
     data = tiny.dataset(8)
     forget = torch.arange(8 - n_forget, 8)
     tokens = MERU.tokenize("muc-tiny", [text or "" for text in data.texts])
-    return Batch(data.images(48), tokens, forget, forget.roll(1), view=lambda images: images.float() / 255)
+    return Batch(data.images(48), tokens, forget, forget.roll(1), draw=lambda images, _: images.float() / 255)
 
 
 def test_the_objective_is_acs_and_two_terms_more() -> None:

@@ -13,7 +13,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint format bench results clean distclean browser
+.PHONY: help install run test lint format bench results schemas clean distclean browser
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ bench: $(INSTALLED_DEV) ## measure speed and memory against bare loops; prints r
 results: $(INSTALLED) ## run every method on the demo over seeds, what is missing of it, and write docs/results.md (ARGS=)
 	$(BIN)/muc bench-methods --out docs/results --scratch build/results $(ARGS)
 	$(BIN)/muc bench-methods --report docs/results --markdown docs/results.md
+
+schemas: $(INSTALLED) ## write the JSON Schemas of evidence anew, docs/schemas
+	$(BIN)/python -m muc_core.evidence.schemas docs/schemas
 
 clean: ## remove caches and build products
 	rm -rf build dist test-results *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -15,6 +15,7 @@ from muc_core.reports.document import Document, Headline, Pairs, Section, Side, 
 from muc_core.reports.document_html import to_html
 from muc_core.reports.document_pdf import to_pdf
 from muc_core.reports.story import Paragraph, Points
+from muc_core.similarity import COSINE, Similarity
 
 _SIGNS: dict[Verdict, str] = {"under-forgotten": "!", "forgotten": "✓", "over-forgotten": "↓", "cannot tell": "?"}
 _ROLES: dict[Role, str] = {"before": "before", "after": "after", "retrained": "retrained without the pictures"}
@@ -293,16 +294,18 @@ def _encoders(statement: Statement) -> Section:
     return Section(
         "Encoders",
         tuple(
-            Pairs(tuple(_identity(_ROLES[role], statement.encoders[role])))
+            Pairs(tuple(_identity(_ROLES[role], statement.encoders[role], statement.similarities.get(role, COSINE))))
             for role in _ROLES
             if role in statement.encoders
         ),
     )
 
 
-def _identity(role: str, encoder: EncoderIdentity) -> Iterator[tuple[str, str]]:
+def _identity(role: str, encoder: EncoderIdentity, how: Similarity) -> Iterator[tuple[str, str]]:
     yield role.capitalize(), shown(encoder.name, 80)
     yield "Digest (SHA-256)", shown(encoder.digest, 64)
+    curvature = "" if how.curvature is None else f", curvature -{how.curvature:g}"
+    yield "Vectors compared by", f"{how.name}{curvature}"
     if encoder.origin is not None:
         origin = encoder.origin
         yield "Made", shown(origin.created, 40)

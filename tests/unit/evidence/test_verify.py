@@ -6,6 +6,7 @@ import json
 import struct
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -85,34 +86,45 @@ def test_another_similarity_than_the_one_used_is_found(told: dict[str, object], 
     assert sentence in problem(signed_anew(packed, {"similarities": told}))
 
 
-def where(position: int) -> str | None:
-    """The file whose content this byte belongs to."""
+@cache
+def places() -> dict[str, range]:
+    """Where the content of each file lies in the pack."""
     with zipfile.ZipFile(io.BytesIO(pack())) as packed:
+        found = {}
         for member in packed.infolist():
             start = member.header_offset + 30 + len(member.filename)
-            if start <= position < start + member.file_size:
-                return member.filename
-    return None
+            found[member.filename] = range(start, start + member.file_size)
+        return found
+
+
+def flipped(position: int, bits: int) -> bytes:
+    changed = bytearray(pack())
+    changed[position] ^= bits
+    return bytes(changed)
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.data())
-def test_any_changed_byte_is_found_and_its_file_named(data: st.DataObject) -> None:
-    position = data.draw(st.integers(0, len(pack()) - 1))
-    changed = bytearray(pack())
-    changed[position] ^= data.draw(st.integers(1, 255))
-    told = problem(bytes(changed))
-    if (name := where(position)) is not None:
-        assert name in told
+@given(st.data(), st.sampled_from(FILES), st.integers(1, 255))
+def test_any_changed_byte_is_found_and_its_file_named(data: st.DataObject, name: str, bits: int) -> None:
+    place = places()[name]
+    assert name in problem(flipped(data.draw(st.integers(place.start, place.stop - 1)), bits))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_first_and_the_last_byte_of_every_file_count_and_every_bit_of_them(name: str) -> None:
+    for position in (places()[name].start, places()[name].stop - 1):
+        for bit in range(8):
+            assert name in problem(flipped(position, 1 << bit)), (position, bit)
 
 
 def test_every_byte_between_the_files_counts() -> None:
-    between = [position for position in range(len(pack())) if position > len(pack()) - 600 or where(position) is None]
+    """Headers of members, the list of them, and its end: whatever is no file's content."""
+    inside = {position for place in places().values() for position in place}
+    between = [position for position in range(len(pack())) if position not in inside]
+    assert len(between) > 7 * (30 + 46) + 22
     for position in between:
-        for flip in (0x01, 0x80, 0xFF):
-            changed = bytearray(pack())
-            changed[position] ^= flip
-            assert not verified(bytes(changed)).verified, (position, flip)
+        for bits in (0x01, 0x80, 0xFF):
+            assert not verified(flipped(position, bits)).verified, (position, bits)
 
 
 @settings(max_examples=50, deadline=None)

@@ -6,11 +6,14 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from dashboard.charts.style import HUES, axis, base_layout, ink, title_height
 
 Float64 = npt.NDArray[np.float64]
+Kinds = tuple[tuple[str, str, str], ...]
+"""What is drawn: its name, the attribute with its values, its symbol."""
+
+_WRAP = 40
 
 
 class HierarchyShown(Protocol):
@@ -28,50 +31,84 @@ class HierarchyShown(Protocol):
 
 HOW_TO_READ = (
     "How to read this: a dot is the middle of a set, its line reaches over nine of ten; hollow is before, solid after. "
-    "Left: the root of hyperbolic space is the most general, and captions (diamonds) lie nearer to it than their "
-    "pictures (circles). Right: below 0 a picture lies inside its caption's cone, an instance of what the caption "
+    "The root of hyperbolic space is the most general, and captions (diamonds) lie nearer to it than their pictures "
+    "(circles). Below an angle of 0 a picture lies inside its caption's cone, an instance of what the caption "
     "says. Forgotten pictures should come to where never-trained ones lie, and neither to the root nor to the rim."
 )
 
-_ROOT = (("pictures", "root_images", "circle"), ("captions", "root_texts", "diamond"))
-_ANGLE = (("pictures", "outside", "circle"),)
 
-
-def cones_chart(before: Mapping[str, HierarchyShown], after: Mapping[str, HierarchyShown], *, dark: bool) -> go.Figure:
-    """Sets side by side in two panels.
+def roots_chart(before: Mapping[str, HierarchyShown], after: Mapping[str, HierarchyShown], *, dark: bool) -> go.Figure:
+    """Distances of pictures and captions from the root.
 
     Args:
         before, after: by set ("forget", "retain", "held-out"), the same sets in both.
     """
-    title = _finding(before, after)
-    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.12, shared_yaxes=False)
-    for column, kinds in ((1, _ROOT), (2, _ANGLE)):
-        for trace in _traces(before, after, kinds, dark=dark, legend=column == 1):
-            figure.add_trace(trace, row=1, col=column)
-    layout = base_layout(title, dark, height=380 + title_height(title))
-    layout["margin"] |= {"t": title_height(title) + 44, "l": 88}
-    layout["legend"] |= {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"}
-    figure.update_layout(layout)
-    names = axis("", dark) | {
+    found = _medians("forget", "root_images", before, after)
+    title = f"Forget pictures lie {found[1]:z.2f} from the root, {found[0]:z.2f} before" if found else "The root"
+    kinds = (("pictures", "root_images", "circle"), ("captions", "root_texts", "diamond"))
+    return _chart(title, "distance from the root", before, after, kinds, dark=dark)
+
+
+def angles_chart(before: Mapping[str, HierarchyShown], after: Mapping[str, HierarchyShown], *, dark: bool) -> go.Figure:
+    """Angles of pictures outside the cones of their captions; arguments as `roots_chart`."""
+    found = _medians("forget", "outside", before, after)
+    title = (
+        f"Forget pictures lie {found[1]:z.0f}° outside their captions' cones, {found[0]:z.0f}° before"
+        if found
+        else "Cones"
+    )
+    if found and (never := _medians("held-out", "outside", before, after)):
+        title += f"; never-trained ones {never[1]:z.0f}°"
+    kinds = (("pictures", "outside", "circle"),)
+    return _chart(title, "angle outside the caption's cone, degrees", before, after, kinds, dark=dark)
+
+
+def _medians(
+    part: str, name: str, before: Mapping[str, HierarchyShown], after: Mapping[str, HierarchyShown]
+) -> tuple[float, float] | None:
+    if part not in before:
+        return None
+    first, last = (float(np.median(getattr(sets[part], name))) for sets in (before, after))
+    return first, last
+
+
+def _chart(
+    title: str,
+    name: str,
+    before: Mapping[str, HierarchyShown],
+    after: Mapping[str, HierarchyShown],
+    kinds: Kinds,
+    *,
+    dark: bool,
+) -> go.Figure:
+    layout = base_layout(title, dark, height=380 + title_height(title, wrap=_WRAP), wrap=_WRAP)
+    layout["margin"] |= {"t": title_height(title, wrap=_WRAP) + 64, "l": 76, "r": 12}
+    layout["legend"] |= {
+        "orientation": "h",
+        "x": 0,
+        "xanchor": "left",
+        "y": 1,
+        "yanchor": "bottom",
+        "entrywidth": 0.48,
+        "entrywidthmode": "fraction",
+    }
+    layout["xaxis"] = axis(name, dark)
+    layout["yaxis"] = axis("", dark) | {
         "tickvals": [-place for place in range(len(before))],
         "ticktext": list(before),
         "range": [-len(before) + 0.5, 0.5],
         "zeroline": False,
         "showgrid": False,
     }
-    figure.update_yaxes(names)
-    figure.update_xaxes(axis("distance from the root", dark) | {"rangemode": "tozero"}, row=1, col=1)
-    figure.update_xaxes(axis("angle outside the caption's cone, degrees", dark), row=1, col=2)
-    return figure
+    return go.Figure({"data": _traces(before, after, kinds, dark=dark), "layout": layout})
 
 
 def _traces(
     before: Mapping[str, HierarchyShown],
     after: Mapping[str, HierarchyShown],
-    kinds: tuple[tuple[str, str, str], ...],
+    kinds: Kinds,
     *,
     dark: bool,
-    legend: bool,
 ) -> list[go.Scatter]:
     """A point for each set, kind and moment, below one another."""
     traces = []
@@ -95,7 +132,6 @@ def _traces(
                     mode="markers",
                     name=f"{kind} {moment}",
                     marker=marker,
-                    showlegend=legend,
                     error_x={
                         "type": "data",
                         "symmetric": False,
@@ -111,13 +147,3 @@ def _traces(
                 )
             )
     return traces
-
-
-def _finding(before: Mapping[str, HierarchyShown], after: Mapping[str, HierarchyShown]) -> str:
-    if "forget" not in before:
-        return "Where pictures and captions lie in hyperbolic space"
-    first, last = (float(np.median(found["forget"].outside)) for found in (before, after))
-    told = f"Forget pictures lie {last:z.0f}° outside their captions' cones, {first:z.0f}° before"
-    if "held-out" not in after:
-        return told
-    return f"{told}; never-trained ones {float(np.median(after['held-out'].outside)):z.0f}°"

@@ -50,7 +50,7 @@ def test_every_set_stands_at_its_median_before_and_after(
 
 
 def title(figure: go.Figure) -> str:
-    return str(figure.layout.title.text).replace("<br>", " ")
+    return str(figure.layout.title.text).replace("-<br>", "-").replace("<br>", " ")
 
 
 def test_the_titles_say_what_became_of_the_forget_pictures() -> None:

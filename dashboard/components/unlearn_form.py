@@ -18,7 +18,7 @@ from muc_core.errors import MucError
 from muc_core.jobs import JobTable, submit
 from muc_core.jobs.presets import paper_settings, suited_settings
 from muc_core.jobs.tasks.unlearn import KIND, UnlearnJob, method_settings
-from muc_core.unlearning.batches import BatchPlan
+from muc_core.unlearning.engine import plan_of
 from muc_core.unlearning.method import METHODS, Method
 from muc_core.unlearning.settings import TrainingSettings
 
@@ -219,12 +219,11 @@ def _describe_plan(method: Method[TrainingSettings], settings: TrainingSettings,
     """What the run will do. Raises `MucError` when its parts make no steps that the method can use."""
     if method.calibration and not split.calibration:
         raise MucError(NO_CALIBRATION)
-    plan = BatchPlan(
-        len(split.retain) if method.uses != "forget" else 0,
-        len(split.forget) if method.uses != "retain" else 0,
-        method.uses,
-        settings.batch_size,
-        method.fewest_forget,
+    plan = plan_of(
+        method,
+        settings,
+        retain=len(split.retain) if method.uses != "forget" else 0,
+        forget=len(split.forget) if method.uses != "retain" else 0,
     )
     used = {
         "retain": f"{len(split.retain):,} retained pictures (the {len(split.forget):,} to forget are left out)",

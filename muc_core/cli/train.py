@@ -45,14 +45,18 @@ def train(
         ),
     ] = None,
     family: Annotated[
-        str | None, typer.Option(help="clip (the default), meru, simclr or moco.", metavar="FAMILY", show_default=False)
+        str | None,
+        typer.Option(
+            help="clip (the default), meru, simclr, moco or supervised.", metavar="FAMILY", show_default=False
+        ),
     ] = None,
     architecture: Annotated[
         str | None,
         typer.Option(
             help="Of clip and meru: muc-tiny, the default and small enough for a laptop, or any open_clip architecture."
             " Of simclr and moco: demo-resnet, the default, cifar-resnet18, torchvision/NAME or timm/NAME, and after "
-            "it, if you like, the widths of the projection head (cifar-resnet18:512-128) and moco's queue (@4096).",
+            "it, if you like, the widths of the projection head (cifar-resnet18:512-128) and moco's queue (@4096). "
+            "Of supervised the same models; the number of classes (@10) is that of the labels.",
             show_default=False,
         ),
     ] = None,
@@ -96,7 +100,7 @@ def train(
     detach: Detach = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Train an encoder on pictures, and for CLIP on their captions.
+    """Train an encoder on pictures, for CLIP on their captions, too, and supervised on their labels.
 
     Some pictures are held out and never trained on; an audit compares with them.
 

@@ -57,3 +57,17 @@ class Compared(Protocol):
 def similarity_of(encoder: Encoder) -> Similarity:
     """By what the encoder's vectors are to be compared: cosine, unless it says otherwise."""
     return encoder.similarity if isinstance(encoder, Compared) else COSINE
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """An encoder that also names classes, for those who hold its weights.
+
+    Attributes:
+        classes: their names, in the order of the probabilities; none: it is not known what they are.
+    """
+
+    classes: tuple[str, ...]
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Vectors of `encode_images`, `[n, dimension]`, to the probability of each class, float32 `[n, classes]`."""

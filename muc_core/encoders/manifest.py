@@ -134,9 +134,11 @@ class EncoderManifest(_Manifest):
         preprocessing: None means that of the architecture.
         output: what the black box gives of a two-view encoder, its projections z or its features h; None: projections
             when it has a projection head.
+        classes: names of the classes that a classifier tells apart, in the order of its outputs.
         files: SHA-256 of each file beside the manifest, by file name; filled in when the encoder is saved.
         weights_digest: SHA-256 of weights.safetensors, or over all files where there are others.
         run_time_s: seconds of training or unlearning (RTE).
+        views: picture views drawn in training or unlearning; None: not counted.
         metrics: by name.
         run: id of the run that made it.
         created: ISO 8601, UTC.
@@ -157,9 +159,11 @@ class EncoderManifest(_Manifest):
     preset: str | None = None
     preprocessing: Preprocessing | None = None
     output: Output | None = None
+    classes: tuple[str, ...] = ()
     files: dict[str, str] = Field(default_factory=dict)
     weights_digest: str = ""
     run_time_s: float | None = None
+    views: int | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
     run: str | None = None
     created: Moment = Field(default_factory=utc_now)

@@ -1,6 +1,5 @@
 """Which classes a probe can learn from retained pictures, and what that leaves out."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,11 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from muc_core.data.classes import FEWEST, group_of, groups_serve_better
 from muc_core.data.paths import name_some
 from muc_core.errors import MucError
-
-FEWEST = 5
-"""Retained pictures that a class must have."""
 
 Codes = npt.NDArray[np.int64]
 
@@ -61,15 +58,10 @@ def choose_classes(
             "as one folder per class or a column named label"
         )
     notes = []
-    counts = Counter(label for label in retain if label is not None)
-    if _covered(counts, fewest) < len(retain) / 2:
-        grouped: dict[str, Sequence[str | None]] = {
-            name: tuple(_group(label) for label in labels) for name, labels in parts.items()
-        }
-        wider = Counter(label for label in grouped["retain"] if label is not None)
-        if _covered(wider, fewest) > _covered(counts, fewest):
-            parts, counts = grouped, wider
-            notes.append("Classes are the groups of the labels (animal-bird counts as animal): finer ones are small.")
+    if groups_serve_better(retain, fewest):
+        parts = {name: tuple(map(group_of, labels)) for name, labels in parts.items()}
+        notes.append("Classes are the groups of the labels (animal-bird counts as animal): finer ones are small.")
+    counts = Counter(label for label in parts["retain"] if label is not None)
     names = tuple(sorted(label for label, count in counts.items() if count >= fewest))
     if len(names) < 2:
         raise MucError(
@@ -101,11 +93,3 @@ def _left_out(counts: Counter[str], codes: Mapping[str, Codes], fewest: int) -> 
         f"Left out are {len(small)} classes with fewer than {fewest} retained pictures{one}, with all their pictures "
         f"({pictures})."
     ]
-
-
-def _covered(counts: Counter[str], fewest: int) -> int:
-    return sum(count for count in counts.values() if count >= fewest)
-
-
-def _group(label: str | None) -> str | None:
-    return None if label is None else re.split(r"[-/:]", label, maxsplit=1)[0]

@@ -1,6 +1,6 @@
 """How far an encoder is from a retrained one: the average gap of the MUC paper (arXiv 2406.03603), and collateral."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from muc_core.errors import MucError
@@ -47,6 +47,13 @@ class Gap:
     collateral: float
 
 
+def counting(names: Collection[str]) -> tuple[Metric, ...]:
+    """Which of an encoder's metrics make the average gap: those of its own classifier, if any."""
+    found = [metric for metric in METRICS if metric.name in names and metric.in_gap]
+    own = [metric for metric in found if metric.of_classifier]
+    return tuple(own or found)
+
+
 def average_gap(values: Mapping[str, float], retrained: Mapping[str, float]) -> Gap:
     """Compare an encoder's values by metric with Retrain's.
 
@@ -57,7 +64,8 @@ def average_gap(values: Mapping[str, float], retrained: Mapping[str, float]) -> 
         MucError: no metric that counts is in both.
     """
     both = [metric for metric in METRICS if metric.name in values and metric.name in retrained]
-    differences = {metric.name: values[metric.name] - retrained[metric.name] for metric in both if metric.in_gap}
+    counted = counting([metric.name for metric in both])
+    differences = {metric.name: values[metric.name] - retrained[metric.name] for metric in counted}
     if not differences:
         raise MucError("the two encoders have no metric in common, so there is no gap; evaluate both on the same data")
     lost = [max(0.0, retrained[metric.name] - values[metric.name]) for metric in both if metric.is_utility]

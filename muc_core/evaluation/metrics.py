@@ -22,6 +22,7 @@ class Metric:
         unit: how it is written; a share as per cent.
         meaning: one sentence for a person without statistics.
         in_gap: counts in the average gap to Retrain.
+        of_classifier: a figure of the encoder's own classifier; where there are such, they alone count in the gap.
         is_utility: a loss below Retrain's level is collateral damage.
     """
 
@@ -35,6 +36,7 @@ class Metric:
     meaning: str
     in_gap: bool = False
     is_utility: bool = False
+    of_classifier: bool = False
 
     def text(self, value: float | None) -> str:
         """The value for people; a dash where there is none."""
@@ -53,10 +55,18 @@ def declare(metric: Metric) -> Metric:
     return METRICS.register(metric.name, metric)
 
 
-def like_retrain(name: str, title: str, meaning: str, *, in_gap: bool = False, is_utility: bool = False) -> Metric:
+def like_retrain(
+    name: str,
+    title: str,
+    meaning: str,
+    *,
+    in_gap: bool = False,
+    is_utility: bool = False,
+    of_classifier: bool = False,
+) -> Metric:
     """Declare a share in [0, 1] whose best value is the level of Retrain."""
     return declare(
-        Metric(name, title, "like Retrain", 0.0, 1.0, None, "share", meaning, in_gap=in_gap, is_utility=is_utility)
+        Metric(name, title, "like Retrain", 0.0, 1.0, None, "share", meaning, in_gap, is_utility, of_classifier)
     )
 
 

@@ -9,14 +9,18 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from muc_core.data.augment import AugmentSettings
+from muc_core.data.classes import FEWEST, class_numbers
 from muc_core.data.dataset import ImageTextDataset
-from muc_core.encoders.base import Encoder, similarity_of
+from muc_core.data.paths import name_some
+from muc_core.encoders.base import Classifier, Encoder, similarity_of
 from muc_core.encoders.embed import embed_images, embed_texts, embed_views
 from muc_core.errors import MucError
-from muc_core.evaluation.classes import FEWEST, Classes, choose_classes
+from muc_core.evaluation.classes import Classes, choose_classes
+from muc_core.evaluation.classifier import ACCURACIES, classifier_figures
 from muc_core.evaluation.cmia import cmia
 from muc_core.evaluation.emia import VIEWS, emia_from_likeness, view_likeness
 from muc_core.evaluation.hierarchy import hierarchy
@@ -131,6 +135,7 @@ class WhiteBox:
         embedded = _Embedded(subject, self.pictures, self.settings, progress)
         self._attack_views(embedded, found)
         self._classify(embedded, found)
+        self._ask_classifier(embedded, found)
         self._with_captions(embedded, found)
         return Evaluation(
             encoder=subject.encoder.name,
@@ -206,6 +211,41 @@ class WhiteBox:
                 for part in PARTS
                 if len(y[part])
             }
+
+    def _ask_classifier(self, embedded: "_Embedded", found: "_Found") -> None:
+        encoder = embedded.subject.encoder
+        if not isinstance(encoder, Classifier):
+            return
+        names = [*ACCURACIES.values(), "classifier_mia"]
+        if not encoder.classes:
+            found.miss("it is not known which classes the encoder's classifier tells apart", names)
+            return
+        codes = {
+            part: np.array(class_numbers(encoder.classes, self.pictures.parts[part].labels), dtype=np.int64)
+            for part in PARTS
+        }
+        probabilities = {
+            part: encoder.classify(torch.from_numpy(embedded.features[part][codes[part] >= 0])).double().numpy()
+            for part in PARTS
+        }
+        known = {part: values[values >= 0] for part, values in codes.items()}
+        found.values |= classifier_figures(probabilities, known, seed=self.settings.seed)
+        for part in PARTS:
+            if not len(known[part]):
+                reason = f"no {PARTS[part]} picture is of a class that the encoder's classifier tells apart"
+                found.miss(reason, [ACCURACIES[part]])
+        if "classifier_mia" not in found.values:
+            found.miss("the attack needs pictures of all three sets that the classifier can name", ["classifier_mia"])
+        if unknown := sum(int((values < 0).sum()) for values in codes.values()):
+            found.notes.append(
+                f"The encoder's own classifier is not asked about {unknown} pictures: they are of no class that it "
+                "tells apart."
+            )
+        if gone := sorted(set(known["forget"].tolist()) - set(known["retain"].tolist())):
+            found.notes.append(
+                f"No retained picture is of the classes {name_some([encoder.classes[n] for n in gone])}: Retrain's "
+                "classifier never saw any and names those that were forgotten wrongly by construction."
+            )
 
     def _with_captions(self, embedded: "_Embedded", found: "_Found") -> None:
         if not embedded.has_text:

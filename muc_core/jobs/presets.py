@@ -1,7 +1,9 @@
 """Presets: everything to train an encoder with, under one name, and the unlearning settings that suit it.
 
 `paper-*` follow the MUC paper (arXiv 2406.03603) on CIFAR-10 or CIFAR-100; where it searched a learning rate, the
-middle of the searched values is the default here. `demo-*` made the encoders that come with the program.
+middle of the searched values is the default here. `paper-cifar10-supervised` has settings of CoUn (arXiv 2509.16391)
+and Contrastive Unlearning (arXiv 2401.10458) as far as they are known, and those usual for a CIFAR ResNet elsewhere.
+`demo-*` made the encoders that come with the program, and a classifier that is trained in a minute.
 """
 
 from dataclasses import dataclass, field
@@ -141,6 +143,20 @@ def _paper(family: str, architecture: str, title: str) -> Preset:
     )
 
 
+_CLASSIFIER: Values = {**_SGD, "batch_size": 256}
+_CLASSIFIER_TRAINING: Values = {
+    **_CLASSIFIER, "epochs": 200, "learning_rate": 0.1, "schedule": "cosine", "warmup": 0.0
+}  # fmt: skip
+_CLASSIFIER_UNLEARNING: dict[str, Values] = {
+    "retrain": _CLASSIFIER_TRAINING,
+    "finetune": {**_CLASSIFIER, "epochs": 10, "learning_rate": 0.01, "schedule": "constant"},
+    "gradient-ascent": {**_CLASSIFIER, "epochs": 5, "learning_rate": 1e-5, "schedule": "constant"},
+    "neggrad": {**_CLASSIFIER, "epochs": 5, "learning_rate": 1e-3, "schedule": "constant"},
+    "l1": {**_CLASSIFIER, "epochs": 10, "learning_rate": 0.01, "schedule": "constant", "penalty": 1e-4},
+    "coun": {**_CLASSIFIER, "epochs": 50, "learning_rate": 0.03, "schedule": "cosine", "contrast": 1.0},
+    "contrastive-unlearning": {**_CLASSIFIER, "epochs": 5, "learning_rate": 1e-3, "schedule": "constant"},
+}
+
 _DEMO_VIEWS: Values = AUGMENT.model_copy(update={"crop_scale": 0.3}).model_dump()
 _DEMO: Values = {"optimizer": "adamw", "weight_decay": 0.05, "augment": _DEMO_VIEWS}
 
@@ -184,6 +200,21 @@ _DEMO_MERU_UNLEARNING: dict[str, Values] = {
     "ac-matched": {**_DEMO_MERU, "epochs": 16, "learning_rate": 2e-3},
 }
 
+_DEMO_CLASSIFIER: Values = {"optimizer": "adamw", "weight_decay": 0.05, "batch_size": 50}
+_DEMO_CLASSIFIER_TRAINING: Values = {**_DEMO_CLASSIFIER, "epochs": 60, "learning_rate": 3e-3, "warmup": 0.05}
+_DEMO_CLASSIFIER_UNLEARNING: dict[str, Values] = {
+    "retrain": _DEMO_CLASSIFIER_TRAINING,
+    "finetune": {**_DEMO_CLASSIFIER, "epochs": 10, "learning_rate": 6e-3, "schedule": "cosine"},
+    "gradient-ascent": {**_DEMO_CLASSIFIER, "epochs": 5, "learning_rate": 2e-4},
+    "neggrad": {**_DEMO_CLASSIFIER, "epochs": 5, "learning_rate": 1e-3},
+    "l1": {**_DEMO_CLASSIFIER, "epochs": 10, "learning_rate": 6e-3, "schedule": "cosine", "penalty": 1e-4},
+    "ac": {**_DEMO_CLASSIFIER, "epochs": 10, "learning_rate": 1e-3, "alpha": 0.0, "beta": 1.0, "gamma": 0.0},
+    "ac-matched": {**_DEMO_CLASSIFIER, "epochs": 10, "learning_rate": 3e-3, "pull": 300.0, "keep": 0.0},
+    "contrastive-unlearning": {**_DEMO_CLASSIFIER, "epochs": 5, "learning_rate": 3e-3},
+    "coun": {**_DEMO_CLASSIFIER, "epochs": 10, "learning_rate": 6e-3, "schedule": "cosine"},
+}
+
+
 for _preset in (
     _demo(
         "simclr",
@@ -219,6 +250,27 @@ for _preset in (
         most_retain=200,
         training=_DEMO_MERU_TRAINING,
         unlearning=_DEMO_MERU_UNLEARNING,
+    ),
+    Preset(
+        name="demo-supervised",
+        summary="A classifier of 300 drawings of the demo, 100 of them the artist's, until it remembers them.",
+        family="supervised",
+        architecture="demo-resnet",
+        data="demo",
+        most_forget=100,
+        most_retain=200,
+        training=_DEMO_CLASSIFIER_TRAINING,
+        unlearning=_DEMO_CLASSIFIER_UNLEARNING,
+    ),
+    Preset(
+        name="paper-cifar10-supervised",
+        summary="A ResNet-18 that classifies CIFAR-10, to unlearn it as CoUn and Contrastive Unlearning do; for a GPU.",
+        family="supervised",
+        architecture="cifar-resnet18",
+        held_out=10_000,
+        calibration=5_000,
+        training=_CLASSIFIER_TRAINING,
+        unlearning=_CLASSIFIER_UNLEARNING,
     ),
     _paper("simclr", "cifar-resnet18:512-128", "SimCLR"),
     _paper("moco", "cifar-resnet18:128@4096", "MoCo"),

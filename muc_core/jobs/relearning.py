@@ -67,14 +67,16 @@ def relearn(
     retain: ImageTextDataset,
     recipe: Recipe,
     seed: int,
+    classes: tuple[str, ...] = (),
     progress: Progress = SILENT,
 ) -> Iterator[tuple[int, Weights]]:
-    """Train `model` in place with its family's contrastive loss.
+    """Train `model` in place with its family's loss.
 
     Args:
         known: the pictures to relearn.
         retain: the pictures to mix in, see `mixed_in`.
         seed: of order and views.
+        classes: those that a classifier tells apart.
 
     Yields:
         Steps done and the weights then, about every `recipe.every` steps; the last has at least `recipe.steps`.
@@ -93,7 +95,8 @@ def relearn(
         checkpoints=min(max(1, round(passes * per_pass / recipe.every)), 1000),
         augment=recipe.augment,
     )
-    trainer = Trainer(model, family, architecture, _METHOD, TrainingSet(retain, known), settings, Seeds.from_one(seed))
+    data = TrainingSet(retain, known, classes=classes)
+    trainer = Trainer(model, family, architecture, _METHOD, data, settings, Seeds.from_one(seed))
     for checkpoint in trainer.run(progress):
         yield checkpoint.step, checkpoint.weights
         if checkpoint.step >= recipe.steps:

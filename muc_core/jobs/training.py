@@ -133,6 +133,7 @@ def train_and_save(
             update={
                 "run": writer.id,
                 "run_time_s": checkpoint.run_time_s,
+                "views": checkpoint.views,
                 "versions": installed_versions(),
                 "metrics": {f"last {name}": value for name, value in checkpoint.terms.items()},
             }

@@ -79,6 +79,47 @@ class BatchPlan:
         return zip(retain.tensor_split(self.steps), reversed(forget.tensor_split(self.steps)), strict=True)
 
 
+@dataclass(frozen=True)
+class ForgetLedPlan:
+    """An epoch is a pass over the forget set; each of its batches meets several batches of retained samples.
+
+    Retain samples are taken in a shuffled order that begins anew, in another order, when all have been taken.
+
+    Args:
+        retain, forget: number of samples.
+        batch_size: most samples of each in a step.
+        retain_batches: batches of retain samples for each batch of forget samples.
+
+    Raises:
+        MucError: one of them is empty.
+    """
+
+    retain: int
+    forget: int
+    batch_size: int
+    retain_batches: int
+
+    def __post_init__(self) -> None:
+        if self.forget == 0:
+            raise MucError("the forget set is empty; choose at least one picture to forget")
+        if self.retain == 0:
+            raise MucError("nothing is left to retain; the forget set must leave out at least one training picture")
+
+    @property
+    def steps(self) -> int:
+        """Steps in an epoch."""
+        return -(-self.forget // self.batch_size) * self.retain_batches
+
+    def epoch(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Positions within the retain set and within the forget set for each step, shuffled anew, int64."""
+        parts = torch.randperm(self.forget, generator=generator).tensor_split(self.steps // self.retain_batches)
+        size = min(self.batch_size, self.retain)
+        rounds = -(-self.steps * size // self.retain)
+        retain = torch.cat([torch.randperm(self.retain, generator=generator) for _ in range(rounds)])
+        for step, positions in enumerate(retain[: self.steps * size].chunk(self.steps)):
+            yield positions, parts[step // self.retain_batches]
+
+
 def derangement(n: int, generator: torch.Generator) -> Tensor:
     """A random permutation of n >= 2 without fixed points, all equally likely, int64 `[n]`."""
     if n < 2:

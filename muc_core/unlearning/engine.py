@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,16 +19,19 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from muc_core.data.augment import Augmentation
+from muc_core.data.classes import class_numbers
 from muc_core.data.dataset import ImageTextDataset
+from muc_core.data.paths import name_some
 from muc_core.data.splits import NO_CALIBRATION, DataSplit, calibration_subset, training_subset
 from muc_core.encoders.family import Batch, Family
 from muc_core.encoders.parallel import JointBatchNorm, Share, average_gradients, same_everywhere, world_size
 from muc_core.errors import MucError
+from muc_core.losses.cross_view import cross_view
 from muc_core.progress import SILENT, Progress
-from muc_core.unlearning.batches import BatchPlan, derangement
+from muc_core.unlearning.batches import BatchPlan, ForgetLedPlan, derangement
 from muc_core.unlearning.method import Method, Step
 from muc_core.unlearning.saliency import Mask
-from muc_core.unlearning.settings import Seeds, TrainingSettings
+from muc_core.unlearning.settings import CalibrationSettings, Seeds, TrainingSettings
 
 
 class TrainingDiverged(MucError):
@@ -45,6 +48,7 @@ class Checkpoint:
         weights: the model's state on the CPU.
         terms: mean of each loss term since the checkpoint before.
         run_time_s: seconds of training so far, without evaluation or storage (RTE).
+        views: picture views drawn for it so far.
     """
 
     step: int
@@ -52,6 +56,7 @@ class Checkpoint:
     weights: dict[str, Tensor]
     terms: dict[str, float]
     run_time_s: float
+    views: int
 
 
 @dataclass(frozen=True)
@@ -59,19 +64,26 @@ class TrainingSet:
     """Retain and forget pictures; both come from `muc_core.data.splits.training_subset`, the only door to training.
 
     Calibration pictures are compared with and never trained on.
+
+    Attributes:
+        classes: names of the classes, in the order of a classifier's outputs, for families that learn from them.
     """
 
     retain: ImageTextDataset | None
     forget: ImageTextDataset | None
     calibration: ImageTextDataset | None = None
+    classes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, dataset: ImageTextDataset, split: DataSplit, method: Method[Any]) -> "TrainingSet":
+    def of(
+        cls, dataset: ImageTextDataset, split: DataSplit, method: Method[Any], *, classes: tuple[str, ...] = ()
+    ) -> "TrainingSet":
         """What a method uses of a split. Raises `MucError` when a part that it needs is empty."""
         return cls(
             retain=training_subset(dataset, split, "retain") if method.uses != "forget" else None,
             forget=training_subset(dataset, split, "forget") if method.uses != "retain" else None,
             calibration=calibration_subset(dataset, split) if method.calibration else None,
+            classes=classes,
         )
 
     @property
@@ -82,9 +94,16 @@ class TrainingSet:
 
 
 class _Part:
-    """Pictures and token ids of the retain, the forget or the calibration set."""
+    """Pictures, token ids and class numbers of the retain, the forget or the calibration set."""
 
-    def __init__(self, dataset: ImageTextDataset | None, family: Family, architecture: str, size: int) -> None:
+    def __init__(
+        self,
+        dataset: ImageTextDataset | None,
+        family: Family,
+        architecture: str,
+        size: int,
+        classes: tuple[str, ...] | None,
+    ) -> None:
         self.dataset = dataset
         self.size = size
         self.tokens: Tensor | None = None
@@ -96,6 +115,9 @@ class _Part:
                     f"{family.name} learns from captions; add them to captions.csv or take these pictures out"
                 )
             self.tokens = family.tokenize(architecture, [item.text or "" for item in dataset.items])
+        self.labels: Tensor | None = None
+        if dataset is not None and classes is not None:
+            self.labels = _labels(dataset, family, classes)
 
     def __len__(self) -> int:
         return 0 if self.dataset is None else len(self.dataset)
@@ -104,6 +126,42 @@ class _Part:
         if self.dataset is None or len(positions) == 0:
             return torch.empty(0, 3, self.size, self.size, dtype=torch.uint8)
         return self.dataset.images(self.size, positions.tolist())
+
+
+def _labels(dataset: ImageTextDataset, family: Family, classes: tuple[str, ...]) -> Tensor:
+    if not classes:
+        raise MucError(
+            f"it is not known which classes this encoder tells apart, and {family.name} learns from them; use one that "
+            "was trained here"
+        )
+    numbers = class_numbers(classes, dataset.labels)
+    if -1 in numbers:
+        first = numbers.index(-1)
+        raise MucError(
+            f"{numbers.count(-1)} pictures are of no class that the encoder tells apart (the first is "
+            f"{dataset.item_ids[first]!r}, labelled {dataset.labels[first]!r}), and {family.name} learns from classes; "
+            f"give them one of {name_some(list(classes))} or take them out"
+        )
+    return torch.tensor(numbers)
+
+
+def plan_of(method: Method[Any], settings: TrainingSettings, *, retain: int, forget: int) -> BatchPlan | ForgetLedPlan:
+    """How the samples that a method uses are divided into steps. Raises `MucError` when they make none it can use."""
+    if method.retain_batches is not None:
+        return ForgetLedPlan(retain, forget, settings.batch_size, method.retain_batches(settings))
+    return BatchPlan(retain, forget, method.uses, settings.batch_size, method.fewest_forget)
+
+
+def _refuse_contrast(method: Method[Any], family: Family, settings: TrainingSettings) -> None:
+    why = None
+    if not family.has_classes:
+        why = f"{family.name} contrasts pictures already, and the term is for classifiers"
+    elif method.uses == "forget":
+        why = f"{method.title} looks at no retained pictures, which the term is about"
+    elif isinstance(settings, CalibrationSettings):
+        why = f"{method.title} has contrastive terms of its own"
+    if why is not None:
+        raise MucError(f"{why}; set contrast to 0")
 
 
 class Trainer:
@@ -138,15 +196,19 @@ class Trainer:
         self.method = method
         self.settings = settings
         size = family.image_size(model)
-        self._retain = _Part(data.retain, family, architecture, size)
-        self._forget = _Part(data.forget, family, architecture, size)
-        self._calibration = _Part(data.calibration, family, architecture, size)
+        classes = data.classes if family.has_classes else None
+        self._classes = len(data.classes)
+        self._retain, self._forget = (
+            _Part(part, family, architecture, size, classes) for part in (data.retain, data.forget)
+        )
+        # compared with, not trained on: of whatever class
+        self._calibration = _Part(data.calibration, family, architecture, size, None)
         if method.calibration and not len(self._calibration):
             raise MucError(NO_CALIBRATION)
         self._fraction = data.forget_fraction
-        self.plan = BatchPlan(
-            len(self._retain), len(self._forget), method.uses, settings.batch_size, method.fewest_forget
-        )
+        self.plan = plan_of(method, settings, retain=len(self._retain), forget=len(self._forget))
+        if settings.contrast > 0:
+            _refuse_contrast(method, family, settings)
         self.total_steps = self.plan.steps * settings.epochs
 
         if settings.temperature is not None:
@@ -169,6 +231,7 @@ class Trainer:
         torch.manual_seed(seeds.views)  # for models with dropout
         self._step = 0
         self._run_time = 0.0
+        self._views = 0
         self._sums: dict[str, float] = defaultdict(float)
         self._since = 0
         self._epoch_order: Tensor | None = None
@@ -178,6 +241,8 @@ class Trainer:
         self, progress: Progress = SILENT, *, after_step: Callable[[], None] = lambda: None
     ) -> Iterator[Checkpoint]:
         """Train to the end, yielding the checkpoints that the settings ask for; the last is the result.
+
+        A method may end before, see `Method.stops_at_chance`; then the state it ended with is the last.
 
         Args:
             progress: told after each step.
@@ -189,7 +254,8 @@ class Trainer:
         """
         checkpoint_steps = _checkpoint_steps(self.total_steps, self.settings.checkpoints)
         self.model.train()
-        while self._step < self.total_steps:
+        given = 0
+        while self._step < self.total_steps and not self._at_chance():
             epoch_order = self._generators["order"].get_state()
             skip = self._step % self.plan.steps
             for number, (retain, forget) in enumerate(self.plan.epoch(self._generators["order"])):
@@ -209,13 +275,13 @@ class Trainer:
                     {"loss": sum(terms.values()), **terms},
                 )
                 if self._step in checkpoint_steps:
-                    means = {name: total / (self._step - self._since) for name, total in self._sums.items()}
-                    self._sums.clear()
-                    self._since = self._step
-                    yield self._checkpoint(means)
+                    given = self._step
+                    yield self._checkpoint()
                     self.model.train()
                 else:
                     after_step()
+        if given < self._step:  # it ended before its time, perhaps before it was resumed
+            yield self._checkpoint()
 
     @property
     def step(self) -> int:
@@ -230,6 +296,7 @@ class Trainer:
         return {
             "step": self._step,
             "run_time_s": self._run_time,
+            "views": self._views,
             "sums": dict(self._sums),
             "since": self._since,
             "model": self._accelerator.unwrap_model(self.model).state_dict(),
@@ -248,6 +315,7 @@ class Trainer:
             torch.set_rng_state(state["torch"])
             self._step = int(state["step"])
             self._run_time = float(state["run_time_s"])
+            self._views = int(state.get("views", 0))
             # states of earlier versions, which were taken at checkpoints only, do not say
             self._sums = defaultdict(float, state.get("sums", {}))
             self._since = int(state.get("since", self._step))
@@ -277,6 +345,7 @@ class Trainer:
             share = Share.of(sum(len(positions) for _, positions in parts)).to(device)
         here = parts if share is None else _those_here(parts, share)
         tokens = [part.tokens[positions] for part, positions in here if part.tokens is not None]
+        labels = [part.labels[positions] for part, positions in parts if part.labels is not None]
         return Batch(
             images=torch.cat([part.images(positions) for part, positions in here]).to(device),
             tokens=torch.cat(tokens).to(device) if tokens else None,
@@ -284,6 +353,7 @@ class Trainer:
             partner=partner.to(device),
             draw=self._view,
             share=share,
+            labels=torch.cat(labels).to(device) if labels else None,
         )
 
     def _saliency_mask(self) -> Mask:
@@ -307,6 +377,7 @@ class Trainer:
 
     def _view(self, images: Tensor, share: Share | None) -> Tensor:
         of, here = (None, None) if share is None else (share.n, share.here)
+        self._views += len(images) if share is None else share.n
         views = self._augmentation(images, self._generators["views"], of=of, here=here)
         return views.contiguous(memory_format=torch.channels_last) if self.settings.channels_last else views
 
@@ -316,7 +387,9 @@ class Trainer:
         batch = self.batch(retain, forget)
         step = Step(self.family, self.model, batch, self.settings, self._fraction, self.calibration(), self._original)
         with self._accelerator.autocast(), JointBatchNorm() if world_size() > 1 else nullcontext():
-            terms = self.method.objective(step)
+            terms = dict(self.method.objective(step))
+            if self.settings.contrast > 0:
+                terms["contrast"] = self._contrast(batch.only(batch.retain))
             loss = torch.stack(list(terms.values())).sum()
         values = {name: float(term.detach()) for name, term in terms.items()}
         self._refuse_unless_finite(float(loss.detach()), "loss")
@@ -335,6 +408,28 @@ class Trainer:
         self._step += 1
         return values
 
+    def _contrast(self, retain: Batch) -> Tensor:
+        """CoUn's contrastive term on the retain samples of a step."""
+        sides = self.family.sides(self.model, retain)
+        return self.settings.contrast * cross_view(*sides, self.settings.contrast_temperature)
+
+    def _at_chance(self) -> bool:
+        """Whether whole classes were to be forgotten and the classifier names them no better than by chance."""
+        forget, retain = self._forget.labels, self._retain.labels
+        if not self.method.stops_at_chance or self._step == 0 or forget is None or retain is None:
+            return False
+        if torch.isin(forget, retain).any():
+            return False
+        right = 0
+        self.model.eval()
+        with torch.no_grad():
+            for part in torch.arange(len(forget)).tensor_split(-(-len(forget) // self.settings.batch_size)):
+                batch = replace(self._batch([(self._forget, part)], part[:0], part[:0]), draw=as_they_are)
+                (contrast,) = self.family.contrasts(self.model, batch)
+                right += int((contrast.logits.argmax(dim=1) == contrast.positive).sum())
+        self.model.train()
+        return right / len(forget) <= 1 / self._classes
+
     def _refuse_unless_finite(self, value: float, what: str) -> None:
         if not math.isfinite(value):
             raise TrainingDiverged(
@@ -342,12 +437,20 @@ class Trainer:
                 "and the last good checkpoint is kept; try a lower learning_rate or a weaker method setting"
             )
 
-    def _checkpoint(self, terms: dict[str, float]) -> Checkpoint:
+    def _checkpoint(self) -> Checkpoint:
+        terms = {name: total / (self._step - self._since) for name, total in self._sums.items()}
+        self._sums.clear()
+        self._since = self._step
         weights = {
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
             for name, tensor in self._accelerator.unwrap_model(self.model).state_dict().items()
         }
-        return Checkpoint(self._step, self._step / self.plan.steps, weights, terms, self._run_time)
+        return Checkpoint(self._step, self._step / self.plan.steps, weights, terms, self._run_time, self._views)
+
+
+def as_they_are(images: Tensor, share: Share | None) -> Tensor:
+    """The view that changes nothing: uint8 `[m, 3, size, size]` to float32 in [0, 1]."""
+    return images.float() / 255
 
 
 def _those_here(parts: list[tuple[_Part, Tensor]], share: Share) -> list[tuple[_Part, Tensor]]:

@@ -52,6 +52,10 @@ class Method(Generic[S]):
         calibration: samples never trained on that are drawn for each step to compare with, or all where there are
             fewer; 0: the method uses none.
         original: each step looks at the model as it was at the start, too.
+        retain_batches: how many retain batches each forget batch meets, by settings; then an epoch is a pass over the
+            forget set. None: both sets share the steps of an epoch in proportion.
+        stops_at_chance: when whole classes are to be forgotten, training ends after the epoch in which the classifier
+            names them no better than by chance.
         families: names of the encoder families that it works on; empty: all.
     """
 
@@ -66,6 +70,8 @@ class Method(Generic[S]):
     partners: bool = False
     calibration: int = 0
     original: bool = False
+    retain_batches: Callable[[S], int] | None = None
+    stops_at_chance: bool = False
     families: tuple[str, ...] = ()
 
     def works_on(self, family: str) -> bool:

@@ -40,6 +40,15 @@ class TrainingSettings(BaseModel):
         le=1,
         description="Share of the weights that move: those that matter most for the forget set (SalUn: 0.5); 1: all.",
     )
+    contrast: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        description="Classifiers only: lambda, weight of CoUn's contrastive term on retained pictures; 0: without it.",
+    )
+    contrast_temperature: float = Field(
+        0.1, gt=0, le=10, description="tau of that term: lower tells pictures apart more sharply."
+    )
     checkpoints: int = Field(
         10, ge=1, le=1000, description="States kept along the way, at even distances; the last is the result."
     )

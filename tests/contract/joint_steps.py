@@ -22,7 +22,7 @@ from muc_core.unlearning.settings import Seeds
 from tests import tiny
 
 RETAIN, FORGET, CALIBRATION = (tiny.dataset(n, seed=seed) for n, seed in ((13, 1), (6, 2), (5, 3)))
-ARCHITECTURES = {"moco": "demo-resnet:16@32", "simclr": "demo-resnet:16-8-bn"}
+ARCHITECTURES = {"moco": "demo-resnet:16@32", "simclr": "demo-resnet:16-8-bn", "supervised": "demo-resnet@3"}
 OWN: dict[str, dict[str, float]] = {
     "l1": {"penalty": 1e-6},  # a weight that is zero but for rounding is penalised with either sign
     "neggrad": {"salient": 0.5},
@@ -54,6 +54,7 @@ def trainer(family_name: str, method_name: str) -> Trainer:
         RETAIN if method.uses != "forget" else None,
         FORGET if method.uses != "retain" else None,
         CALIBRATION if method.calibration else None,
+        tiny.CLASSES,
     )
     architecture = ARCHITECTURES.get(family_name, family.default_architecture)
     model = family.build(architecture, 0).double()

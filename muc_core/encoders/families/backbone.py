@@ -9,6 +9,7 @@ from torch import Tensor
 from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.backbones import Backbone, build_backbone
 from muc_core.encoders.checkpoint import load_weights
+from muc_core.encoders.device import compute_device
 from muc_core.encoders.family import fit_weights
 from muc_core.encoders.loaders import LOADERS, Loader
 from muc_core.encoders.manifest import WEIGHTS, EncoderManifest
@@ -27,7 +28,8 @@ class BackboneEncoder:
         self.digest = manifest.content_digest
         self.preprocessing = manifest.preprocessing or backbone.preprocessing
         self.dimension = backbone.dimension
-        self._module = backbone.module.eval()
+        self._device = compute_device()
+        self._module = backbone.module.eval().to(self._device)
 
     @property
     def image_size(self) -> int:
@@ -42,8 +44,8 @@ class BackboneEncoder:
 
     @torch.inference_mode()
     def _vectors(self, images: Tensor) -> Tensor:
-        vectors: Tensor = self._module(self.preprocessing.apply(images))
-        return vectors.float()
+        vectors: Tensor = self._module(self.preprocessing.apply(images.to(self._device)))
+        return vectors.float().cpu()
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         raise MissingTextTower(f"the encoder {self.name!r} has no text tower; it is a model of pictures alone")

@@ -114,9 +114,10 @@ class Evaluated:
 
 
 def known_families() -> tuple[str, ...]:
-    """Families of which the demo has an original with unlearned encoders."""
+    """Families of which the demo has an original with unlearned encoders, or a preset that makes some."""
     made_from = {job.original for job in UNLEARNED}
-    return tuple(job.family for job in ORIGINALS if job.name in made_from)
+    shipped = [job.family for job in ORIGINALS if job.name in made_from]
+    return tuple(dict.fromkeys([*shipped, *(p.family for p in PRESETS if p.name == f"demo-{p.family}")]))
 
 
 def make_plan(
@@ -217,7 +218,9 @@ def _original(family: str, seed: int, plan: Plan) -> Made:
         epochs = METHODS.get(RETRAIN).settings().epochs
         recipe = recipe.model_copy(update={"settings": {"epochs": epochs, **recipe.settings}})
     else:
-        recipe = next(job for job in ORIGINALS if job.family == family and job.name == f"demo-{family}")
+        name = f"demo-{family}"
+        shipped = next((job for job in ORIGINALS if job.name == name), None)
+        recipe = shipped or PRESETS.get(name).job(name)
     settings = _scaled(recipe.settings, plan.epochs_scale)
     content = recipe.model_copy(update={"settings": settings, "seed": seed})
     name = f"{family}-{ORIGINAL}-t{seed}-{_digest(content.model_dump(mode='json'))[:8]}"

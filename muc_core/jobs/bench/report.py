@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from muc_core.errors import MucError, UnknownName
+from muc_core.evaluation.gap import counting
 from muc_core.evaluation.metrics import METRICS, Metric
 from muc_core.evaluation.spread import Spread, spread
 from muc_core.evaluation.tables import Table
@@ -87,9 +88,11 @@ class Report:
         """A row a metric, a column a method: mean ± spread. `in_gap`: the metrics of the average gap, or the others."""
         methods = self.methods(family)
         rows = []
+        there = {name for result in self.results if result.family == family for name in result.values}
+        counted = counting(there)
         for metric in METRICS:
             found = [self.metric(family, method, metric.name) for method in methods]
-            if metric.name not in SUMMARY and metric.in_gap == in_gap and any(found):
+            if metric.name not in SUMMARY and (metric in counted) == in_gap and any(found):
                 rows.append((metric.title, *(_text(metric, each) for each in found)))
         return Table(("metric", *(title_of(method) for method in methods)), tuple(rows))
 

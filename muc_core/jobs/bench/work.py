@@ -48,6 +48,7 @@ def evaluate(each: Evaluated, workspace: Workspace, progress: Progress) -> Resul
     if each.made.method == ORIGINAL:
         values.pop("rte", None)  # of training, not of unlearning
         values.pop("views", None)
+        values.pop("flops", None)
     audited = audit_encoders(
         workspace.load(each.made.name),
         pictures.forget,

@@ -23,7 +23,7 @@ from muc_core.encoders.family import FAMILIES
 from muc_core.encoders.load import load_encoder
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.errors import MucError
-from muc_core.evaluation.cost import views_seen
+from muc_core.evaluation.cost import training_flops, views_seen
 from muc_core.evaluation.gap import average_gap
 from muc_core.evaluation.metrics import METRICS
 from muc_core.evaluation.probe import Solver
@@ -135,6 +135,9 @@ def evaluate_one(
     manifest, values = record.manifest, dict(found.values)
     if manifest.run_time_s is not None:
         values["rte"] = manifest.run_time_s
+    seen, subject = views_of(manifest), subject_of(workspace, record)
+    if seen is not None:
+        values["flops"] = training_flops(subject.encoder, seen) / 1e12
     if retrained is None:
         return found.model_copy(update={"values": values, "missing": {**found.missing, NO_RETRAIN: COMPARED}})
     wanted = _alone(workspace, box, retrained, progress).values
@@ -142,11 +145,10 @@ def evaluate_one(
     values |= {"gap": gap.average, "collateral": gap.collateral}
     if "similarity_forget" in values and "similarity_forget" in wanted:
         values["beyond_retrain"] = values["similarity_forget"] - wanted["similarity_forget"]
-    seen, theirs = views_of(manifest), views_of(retrained.manifest)
+    theirs = views_of(retrained.manifest)
     if seen is not None and theirs:
         values["views"] = seen / theirs
-    subjects = (subject_of(workspace, each) for each in (record, retrained))
-    values |= box.compare(*subjects, progress=progress)
+    values |= box.compare(subject, subject_of(workspace, retrained), progress=progress)
     return found.model_copy(update={"values": values})
 
 
@@ -163,21 +165,24 @@ def _alone(workspace: Workspace, box: WhiteBox, record: EncoderRecord, progress:
 
 
 def views_of(manifest: EncoderManifest) -> int | None:
-    """Picture views that made an encoder; None where that is not known."""
+    """Picture views that made an encoder, as counted or else from its settings; None where that is not known."""
+    if manifest.views is not None:
+        return manifest.views
     epochs, name = manifest.settings.get("epochs"), manifest.method or "retrain"
     if not isinstance(epochs, int) or manifest.data is None:
         return None
     if manifest.family not in FAMILIES.names() or name not in METHODS.names():
         return None
-    method, has_text, split = METHODS.get(name), FAMILIES.get(manifest.family).has_text, manifest.data.split
+    method, family, split = METHODS.get(name), FAMILIES.get(manifest.family), manifest.data.split
+    two_view = not (family.has_text or family.has_classes)
     if manifest.method is None:
-        return views_seen(epochs=epochs, retain=len(split.train), forget=0, views=1 if has_text else 2)
+        return views_seen(epochs=epochs, retain=len(split.train), forget=0, views=2 if two_view else 1)
     return views_seen(
         epochs=epochs,
         retain=len(split.retain) if method.uses != "forget" else 0,
         forget=len(split.forget) if method.uses != "retain" else 0,
-        views=1 if has_text else 2,
-        third_view=method.partners and not has_text,
+        views=2 if two_view else 1,
+        third_view=method.partners and two_view,
     )
 
 

@@ -363,6 +363,7 @@ class _Stress:
                 retain=half.retain,
                 recipe=self._recipe(),
                 seed=half.seed,
+                classes=self._subjects.manifests[role].classes,
                 progress=Renamed(progress, f"relearning half {number} of {len(halves)} with {name}"),
             ):
                 looks[-1].append((step, self._look(role, weights, untouched)))

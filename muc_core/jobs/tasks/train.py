@@ -4,11 +4,13 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 import muc_core.encoders.load
 import muc_core.unlearning.methods  # noqa: F401  (registers them)
+from muc_core.data.classes import class_names
 from muc_core.data.demo import demo_split
 from muc_core.data.sets import load_dataset, resolve_ids
 from muc_core.data.splits import make_split, training_subset
 from muc_core.encoders.family import FAMILIES
 from muc_core.encoders.manifest import DataReference, EncoderManifest
+from muc_core.errors import MucError
 from muc_core.jobs.tasks import TASKS, Task
 from muc_core.jobs.tasks.unlearn import method_settings
 from muc_core.jobs.training import saved_before, train_and_save
@@ -59,12 +61,16 @@ def run(job: TrainJob, workspace: Workspace, progress: Progress) -> dict[str, Js
         forget = resolve_ids(job.forget, dataset, None) if job.forget else ()
         split = make_split(dataset, seed=job.seed, held_out=job.held_out, calibration=job.calibration, forget=forget)
     split = split.limited(most_forget=job.most_forget, most_retain=job.most_retain)
+    training = training_subset(dataset, split, "train")
+    classes = class_names(training.labels) if family.has_classes else ()
+    architecture = _with_classes(job.architecture, classes) if family.has_classes else job.architecture
     seeds = Seeds.from_one(job.seed)
     manifest = EncoderManifest(
         name=job.name,
-        title=f"{job.family} {job.architecture} trained on {job.data}",
+        title=f"{job.family} {architecture} trained on {job.data}",
         family=job.family,
-        architecture=job.architecture,
+        architecture=architecture,
+        classes=classes,
         preset=job.preset,
         settings=settings.model_dump(mode="json"),
         seeds={"run": job.seed, "split": split.seed, **seeds.model_dump()},
@@ -73,15 +79,26 @@ def run(job: TrainJob, workspace: Workspace, progress: Progress) -> dict[str, Js
     return train_and_save(
         manifest,
         kind=KIND,
-        model=family.build(job.architecture, seeds.weights),
+        model=family.build(architecture, seeds.weights),
         method=method,
-        data=TrainingSet(retain=training_subset(dataset, split, "train"), forget=None),
+        data=TrainingSet(retain=training, forget=None, classes=classes),
         settings=settings,
         seeds=seeds,
         workspace=workspace,
         progress=progress,
         resume=job.resume,
     )
+
+
+def _with_classes(architecture: str, classes: tuple[str, ...]) -> str:
+    """The architecture with as many outputs as there are classes. Raises `MucError` when it has another number."""
+    name, _, count = architecture.partition("@")
+    if count and count != str(len(classes)):
+        raise MucError(
+            f"the architecture {architecture!r} is for {count[:20]} classes and the training data have {len(classes)}; "
+            f"write {name}@{len(classes)}, or {name} alone"
+        )
+    return f"{name}@{len(classes)}"
 
 
 TASKS.register(KIND, Task(KIND, TrainJob, run))

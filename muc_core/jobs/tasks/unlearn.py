@@ -116,7 +116,7 @@ def prepare(job: UnlearnJob, workspace: Workspace) -> PreparedRun:
         family.set_preprocessing(model, manifest.preprocessing)
     if not method.from_scratch:
         fit_weights(model, load_weights(original.weights), manifest)
-    data = TrainingSet.of(dataset, split, method)
+    data = TrainingSet.of(dataset, split, method, classes=manifest.classes)
     made = EncoderManifest(
         name=job.name,
         title=f"{job.original} after {method.title}",
@@ -127,6 +127,7 @@ def prepare(job: UnlearnJob, workspace: Workspace) -> PreparedRun:
         preset=manifest.preset,
         preprocessing=manifest.preprocessing,
         output=manifest.output,
+        classes=manifest.classes,
         settings=settings.model_dump(mode="json"),
         seeds={"run": job.seed, "split": split.seed, **seeds.model_dump()},
         data=reference,

@@ -76,7 +76,7 @@ def test_other_settings_make_other_names() -> None:
 
 
 def test_unknown_families_and_methods_are_named() -> None:
-    with pytest.raises(UnknownName, match="no family 'onnx' to run; known: clip, simclr, moco"):
+    with pytest.raises(UnknownName, match="no family 'onnx' to run; known: clip, simclr, moco, meru, supervised"):
         plan(families=["onnx"])
     with pytest.raises(UnknownName, match="neggrad"):
         plan(methods=["nothing"])

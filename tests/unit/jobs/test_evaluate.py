@@ -10,6 +10,9 @@ from pydantic import JsonValue
 from typer.testing import CliRunner
 
 from muc_core.cli import app
+from muc_core.data.sets import load_dataset
+from muc_core.encoders.base import Classifier
+from muc_core.encoders.embed import embed_images
 from muc_core.errors import MucError, UnknownName
 from muc_core.evaluation.metrics import METRICS
 from muc_core.jobs.tasks.evaluate import EvaluateJob, evaluate, run, views_of
@@ -20,13 +23,13 @@ from muc_core.jobs.tasks.unlearn import run as unlearn
 from muc_core.progress import SILENT
 from muc_core.workspace import Workspace
 
-ARCHITECTURES = {"clip": "muc-tiny", "simclr": "demo-resnet:16"}
+ARCHITECTURES = {"clip": "muc-tiny", "simclr": "demo-resnet:16", "supervised": "demo-resnet"}
 QUICK: dict[str, JsonValue] = {"epochs": 1, "batch_size": 32, "checkpoints": 1}
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Originals of two families on 60 pictures of noise in two classes, 12 of them Ann's, gradient ascent, Retrain."""
+    """Originals of three families on 60 pictures of noise in two classes, 12 of Ann's, gradient ascent, Retrain."""
     folder = tmp_path_factory.mktemp("pictures")
     generator = torch.Generator().manual_seed(0)
     lines = ["file,caption,owner,label"]
@@ -67,7 +70,9 @@ def test_every_metric_is_there_or_missing_with_a_reason(workspace: Workspace, fa
     assert evaluation.counts == {"forget": 12, "retain": 32, "held_out": 14}
     missing = {name for names in evaluation.missing.values() for name in names}
     captions = {name for name in METRICS.names() if name[:3] in ("i2t", "t2i", "zer", "mat")}
-    expected = set(METRICS.names()) - missing - (captions if family == "simclr" else set())
+    of_classifier = {metric.name for metric in METRICS if metric.of_classifier}
+    others = (captions if family != "clip" else set()) | (of_classifier if family != "supervised" else set())
+    expected = set(METRICS.names()) - missing - others
     assert evaluation.values.keys() == expected
     assert missing == {"emia_tpr"} | ({"matched_tpr"} if family == "clip" else set())
     for name, value in evaluation.values.items():
@@ -79,6 +84,34 @@ def test_every_metric_is_there_or_missing_with_a_reason(workspace: Workspace, fa
     assert retrained.values["cka"] == pytest.approx(1)
     assert evaluation.values["views"] == pytest.approx(12 / 32)
     assert "fewer than 100 held-out pictures" in " ".join(found.explain())
+
+
+def test_a_classifier_is_asked_itself_and_its_gap_is_over_its_answers(workspace: Workspace) -> None:
+    found = evaluate(workspace, job("supervised", encoders=["supervised", "supervised-gradient-ascent"]))
+    (original,), (retrained,) = (found.encoders[name] for name in ("supervised", "supervised-retrain"))
+    encoder = workspace.load("supervised")
+    assert isinstance(encoder, Classifier)
+    assert encoder.classes == ("cat", "dog")
+    assert workspace.encoder("supervised-gradient-ascent").manifest.classes == ("cat", "dog")
+    source = workspace.encoder("supervised-gradient-ascent").manifest.data
+    assert source is not None
+    dataset = load_dataset(source.spec).subset(source.split.retain)
+    named = encoder.classify(embed_images(encoder, dataset)).argmax(dim=1).tolist()
+    right = [encoder.classes[number] == label for number, label in zip(named, dataset.labels, strict=True)]
+    assert original.values["classifier_ra"] == pytest.approx(sum(right) / len(right))
+    names = ["classifier_ra", "classifier_ta", "classifier_ua", "classifier_mia"]
+    gaps = [abs(original.values[name] - retrained.values[name]) for name in names]
+    assert original.values["gap"] == pytest.approx(sum(gaps) / 4)
+
+
+def test_a_classifier_whose_classes_are_unknown_is_not_asked(workspace: Workspace) -> None:
+    record = workspace.encoder("supervised")
+    files = {name: record.folder / name for name in record.manifest.files}
+    workspace.add_encoder(record.manifest.model_copy(update={"name": "nameless", "classes": ()}), files)
+    asked = EvaluateJob(encoders=("nameless",), seeds=1, forget="owner:ann")
+    (found,) = evaluate(workspace, asked).encoders["nameless"]
+    assert "classifier_ua" not in found.values
+    assert "it is not known which classes the encoder's classifier tells apart" in found.missing
 
 
 def test_what_was_found_is_kept_by_content(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import pytest
 from pydantic import JsonValue
 
 import muc_core.unlearning.methods  # noqa: F401
+from muc_core.data.sets import load_dataset
 from muc_core.encoders.family import FAMILIES
 from muc_core.encoders.load import load_encoder  # noqa: F401
 from muc_core.encoders.manifest import EncoderManifest
@@ -69,7 +70,7 @@ def test_an_encoder_is_unlearned_with_the_settings_of_its_preset() -> None:
         suited_settings(method, from_preset.model_copy(update={"preset": "gone"}))
 
 
-@pytest.mark.parametrize("name", ["paper-cifar10-simclr", "paper-cifar10-moco"])
+@pytest.mark.parametrize("name", ["paper-cifar10-simclr", "paper-cifar10-moco", "paper-cifar10-supervised"])
 def test_the_paper_presets_start_on_a_directory_in_cifars_format(name: str, tmp_path: Path) -> None:
     write_cifar(tmp_path / "data", "cifar10", a_batch=4)
     workspace = Workspace(tmp_path / "home", assets=tmp_path / "none")
@@ -96,7 +97,12 @@ def test_the_paper_presets_start_on_a_directory_in_cifars_format(name: str, tmp_
         SILENT,
     )
     after = workspace.load("after")
-    assert (after.image_size, after.dimension) == (32, 128)
+    assert (after.image_size, after.dimension) == (32, 512 if after.family == "supervised" else 128)
+    if after.family == "supervised":
+        dataset = load_dataset(manifest.data.spec)
+        labels = {str(dataset.labels[dataset.index_of(item_id)]) for item_id in split.train}
+        assert manifest.classes == tuple(sorted(labels))
+        assert manifest.architecture == f"cifar-resnet18@{len(labels)}"
     assert workspace.encoder("after").manifest.preset == name
 
 

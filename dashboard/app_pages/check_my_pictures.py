@@ -5,6 +5,7 @@ import streamlit as st
 from dashboard.charts import bars, heatmaps
 from dashboard.charts.style import CONFIG, two_decimals
 from dashboard.components.choices import Pair, pick_pair
+from dashboard.components.links import linked_toggle
 from dashboard.components.numbers import numbers_table
 from dashboard.components.page import errors_as_sentences, heading, is_dark
 from dashboard.components.tables import items_table
@@ -100,7 +101,7 @@ with errors_as_sentences():
         data = pair_data(pair.before, pair.after)
         controls = pick_controls(pictures, data)
         st.divider()
-        if not audit_section(pair, pictures, controls, data) or st.toggle(
-            "Show the similarities behind it", key="show similarities"
+        if not audit_section(pair, pictures, controls, data) or linked_toggle(
+            st.container(), "Show the similarities behind it", key="show similarities"
         ):
             show_similarities(pair, pictures, controls)

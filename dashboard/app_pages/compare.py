@@ -6,6 +6,7 @@ from dashboard.components.choices import pick_pair
 from dashboard.components.compare import attack_section, comparison_section, gaps_section
 from dashboard.components.cones import cones_section
 from dashboard.components.job_follow import follow_job, how_it_ended, start_button
+from dashboard.components.links import say_unknown
 from dashboard.components.page import errors_as_sentences, heading
 from dashboard.services.side_by_side import comparable, compare_job, side_by_side, start_compare
 
@@ -16,13 +17,16 @@ heading(
 with errors_as_sentences():
     pair = pick_pair()
     names = comparable(pair.before, pair.after)
+    key = f"compared {pair.before} {pair.after}"
+    say_unknown(key, names, "an encoder")
     chosen = tuple(
         st.pills(
             "Encoders to compare",
             names,
             selection_mode="multi",
             default=names,
-            key=f"compared {pair.before}",
+            key=key,
+            bind="query-params",
             help="Made from the encoder before, with the forget set of the encoder after.",
         )
     )

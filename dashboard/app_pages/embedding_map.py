@@ -7,7 +7,7 @@ from dashboard.charts.maps import MapData, comparison_sentence, percent, retenti
 from dashboard.components.audit_offer import verdicts_on
 from dashboard.components.choices import Pair, pick_pair
 from dashboard.components.job_view import say
-from dashboard.components.links import linked_select, say_unknown
+from dashboard.components.links import linked_select, linked_toggle, say_unknown
 from dashboard.components.map_views import moving, one_map, sides
 from dashboard.components.page import errors_as_sentences, heading, is_dark
 from dashboard.components.uploads import kept_uploads, plain
@@ -180,11 +180,11 @@ with errors_as_sentences():
             bind="query-params",
             horizontal=True,
         )
-        lines = st.toggle(
+        lines = linked_toggle(
+            st.container(width="content"),
             "Show the way of those that moved",
-            value=True,
+            first=True,
             key="map_lines",
-            bind="query-params",
             disabled=view == SIDES,
             help="Pictures that moved further than 95 % of the held-out ones, which nobody asked to forget.",
         )

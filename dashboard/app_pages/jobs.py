@@ -2,14 +2,16 @@
 
 import streamlit as st
 
-from dashboard.components.job_details import job_details
+from dashboard.components.job_details import job_details, opened_jobs
 from dashboard.components.job_view import REFRESH_S, job_card
+from dashboard.components.links import linked_state, say_unknown
 from dashboard.components.page import errors_as_sentences, heading
 from dashboard.services import workspace
 from muc_core.jobs import JobTable
 from muc_core.jobs.table import State
 
 A_PAGE = 20
+STATES, PAGE = "jobs shown", "jobs page"
 SHOWN: dict[str, tuple[State, ...] | None] = {
     "All": None,
     "Active": ("queued", "running"),
@@ -25,19 +27,20 @@ def show_jobs(refreshing: bool) -> None:
         table = JobTable(workspace())
         if bool(table.active()) != refreshing:
             st.rerun()
-        wanted = SHOWN[st.session_state["jobs shown"]]
+        wanted = SHOWN[st.session_state[STATES]]
         jobs = table.jobs(states=wanted, limit=A_PAGE * 10)
         if not jobs:
             nothing = "Nothing has run yet. What you start on the other pages appears here and goes on without them."
             st.caption("There is no such job." if wanted else nothing)
             return
         pages = -(-len(jobs) // A_PAGE)
-        page = min(int(st.session_state.get("jobs page", 1)), pages)
+        page = linked_state(PAGE, {str(number): number for number in range(1, pages + 1)}, first=1, what="the page")
+        opened = opened_jobs(jobs)
         for job in jobs[(page - 1) * A_PAGE : page * A_PAGE]:
             job_card(job)
-            job_details(job)
+            job_details(job, opened=job.id in opened)
         if pages > 1:
-            st.pagination(pages, key="jobs page")
+            st.pagination(pages, key=PAGE, persist_state="session")
 
 
 heading(
@@ -45,8 +48,15 @@ heading(
     "Long work runs outside of the pages: one job at a time, the oldest first. It goes on when you close this page.",
 )
 with errors_as_sentences():
+    say_unknown(STATES, SHOWN, "the state")
     st.segmented_control(
-        "Show", list(SHOWN), default="All", key="jobs shown", required=True, label_visibility="collapsed"
+        "Show",
+        list(SHOWN),
+        default="All",
+        key=STATES,
+        required=True,
+        label_visibility="collapsed",
+        bind="query-params",
     )
     active = bool(JobTable(workspace()).active())
     st.fragment(show_jobs, run_every=REFRESH_S if active else None)(active)

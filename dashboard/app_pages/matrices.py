@@ -10,14 +10,14 @@ from dashboard.charts.spreads import HOW_TO_READ as HOW_TO_READ_SPREADS
 from dashboard.charts.spreads import spread_chart
 from dashboard.charts.style import CONFIG, HUES
 from dashboard.components.audit_offer import verdicts_on
+from dashboard.components.blocks import open_block, opened_block
 from dashboard.components.choices import Pair, pick_pair
 from dashboard.components.links import linked_select, linked_toggle
 from dashboard.components.matrix_grid import (
+    BLOCK,
     Grid,
     choose_block,
     choose_cell,
-    open_block,
-    opened_block,
     show_grid,
     show_rows,
     start_at,
@@ -105,7 +105,7 @@ def show_matrices(
     """The matrices and the chosen cell. A fragment: a click redraws this part of the page only."""
     with errors_as_sentences():
         retrained = retrained_of(pair.before, pair.after)
-        block = opened_block(choice.spec)
+        block = opened_block(BLOCK, choice.spec)
         arrangement = choice.arrangement if choice.arrangement != "verdict" or verdicts is not None else "gap"
         shown = matrices(
             pair.before,
@@ -139,7 +139,9 @@ def show_matrices(
             choose_block(grid)
             return
         if block is not None and len(shown.rows) < len(items):
-            st.button("Back to all blocks", icon=":material/zoom_out:", on_click=open_block, args=(choice.spec, None))
+            st.button(
+                "Back to all blocks", icon=":material/zoom_out:", on_click=open_block, args=(BLOCK, choice.spec, None)
+            )
         choose_cell(grid, most_lost(comparison, shown))
         show_rows(grid)
 

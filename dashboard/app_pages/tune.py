@@ -4,6 +4,7 @@ import streamlit as st
 
 from dashboard.components.dial import dial_view
 from dashboard.components.job_view import jobs_panel
+from dashboard.components.links import say_unknown
 from dashboard.components.page import errors_as_sentences, heading
 from dashboard.components.unlearn_form import unlearn_form
 from dashboard.components.weakest import weakest_view
@@ -16,9 +17,11 @@ heading(
     "Make an encoder forget part of what it was trained on, as strongly as needed and no stronger. Every result is a "
     "new encoder beside the original, shown on every page.",
 )
+VIEWS = (UNLEARN, DIAL, WEAKEST)
+say_unknown("view", VIEWS, "the view")
 view = st.segmented_control(
     "What to do",
-    [UNLEARN, DIAL, WEAKEST],
+    VIEWS,
     default=UNLEARN,
     key="view",
     label_visibility="collapsed",

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard.charts import compare as charts
 from dashboard.charts.style import HUES
+from dashboard.components.links import linked_number, linked_select
 from dashboard.components.page import is_dark
 from dashboard.components.pictures import Shown, picture_strip
 from dashboard.components.uploads import plain
@@ -125,12 +126,16 @@ def attack_section(side: SideBySide, encoders: Sequence[Compared]) -> None:
     if before is None or not known:
         st.caption("There is nothing to attack until the original and one more encoder have been measured.")
         return
-    name = st.selectbox("Encoder", list(known), key="attacked")
+    name = linked_select(
+        st.container(), "Encoder", list(known), key="attacked", first=next(iter(known)), what="an encoder"
+    )
     after = known[name]
     margins = (*before.margin, *before.control_margin, *after.margin, *after.control_margin)
     low, high = round(min(margins) - 0.01, 2), round(max(margins) + 0.01, 2)
     start = round(threshold_at(before.control_margin, FALSE_ALARMS), 2)
-    threshold = st.slider("Called trained on above a margin of", low, high, start, 0.01, key=f"threshold {low} {high}")
+    key, title = f"threshold {name}", "Called trained on above a margin of"
+    linked_number(key, title, first=start, low=low, high=high)
+    threshold = st.slider(title, low, high, step=0.01, key=key, persist_state="session")
     st.plotly_chart(
         charts.attack_figure(before, after, threshold, dark=is_dark()),
         key="attack",

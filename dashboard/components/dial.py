@@ -9,7 +9,7 @@ from dashboard.charts.verdict_looks import LOOKS
 from dashboard.components.choices import AFTER
 from dashboard.components.dial_save import save_form
 from dashboard.components.job_follow import follow_job, how_it_ended, start_button
-from dashboard.components.links import linked_select
+from dashboard.components.links import linked_select, linked_state, say_unknown
 from dashboard.components.page import errors_as_sentences, is_dark
 from dashboard.components.uploads import plain
 from dashboard.services import thumbnails
@@ -119,6 +119,7 @@ def _dial(line: Line, found: Sweep) -> None:
 
 def _turn(known: list[float]) -> float:
     names = {f"{strength:g}": strength for strength in known}
+    say_unknown(STRENGTH, names, "the strength")
     if st.session_state.get(STRENGTH) not in names:
         st.session_state[STRENGTH] = min(names, key=lambda name: abs(names[name] - 1))
     if len(names) == 1:
@@ -166,7 +167,8 @@ def _verdict(here: Figures, strength: float) -> None:
 
 
 def _pareto(found: Sweep, strength: float) -> None:
-    utility: pareto.Utility = st.session_state.get(UTILITY) or "retain"
+    measures: dict[str, pareto.Utility] = {"retain": "retain", "held_out": "held_out"}
+    utility = linked_state(UTILITY, measures, first="retain", what="the use")
     st.plotly_chart(
         pareto.pareto_figure(found.points, found.others, strength, utility, dark=is_dark()),
         key="pareto",
@@ -175,11 +177,11 @@ def _pareto(found: Sweep, strength: float) -> None:
     )
     st.segmented_control(
         "Useful for",
-        ["retain", "held_out"],
-        default="retain",
+        list(measures),
         format_func={"retain": "Retained pictures", "held_out": "Held-out pictures"}.__getitem__,
         key=UTILITY,
         required=True,
+        persist_state="session",
     )
     st.caption(pareto.HOW_TO_READ)
 

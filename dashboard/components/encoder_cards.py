@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from dashboard.components.links import linked_select
 from dashboard.components.uploads import plain
 from dashboard.services import LARGE_BYTES, Facts, facts, size_of, workspace
 from muc_core.encoders.manifest import EncoderManifest
@@ -54,13 +55,9 @@ def encoder_list(records: Sequence[EncoderRecord]) -> None:
 def choose_cards(records: Sequence[EncoderRecord]) -> tuple[EncoderRecord, ...]:
     """The encoder to look at, and perhaps another beside it."""
     known = {record.manifest.name: record for record in records}
-    if st.session_state.get(CARD) not in known:
-        st.session_state[CARD] = next(iter(known))
-    if st.session_state.get(BESIDE) not in known:
-        st.session_state[BESIDE] = ALONE
     left, right = st.columns(2)
-    first = left.selectbox("Encoder", list(known), key=CARD, persist_state="session")
-    second = right.selectbox("Compare with", [ALONE, *known], key=BESIDE, persist_state="session")
+    first = linked_select(left, "Encoder", list(known), key=CARD, first=next(iter(known)), what="an encoder")
+    second = linked_select(right, "Compare with", [ALONE, *known], key=BESIDE, first=ALONE, what="an encoder")
     return (known[first],) if second in (ALONE, first) else (known[first], known[second])
 
 

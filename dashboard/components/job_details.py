@@ -1,19 +1,33 @@
 """What a job was asked to do and what its worker wrote."""
 
 import json
+from collections.abc import Sequence
 
 import streamlit as st
 
+from dashboard.components.links import linked_ids
 from dashboard.components.uploads import plain
 from dashboard.services import workspace
 from muc_core.jobs import Job, JobTable
 
+OPENED = "job"
+"""Key of the jobs whose details are shown, in the session and in the address."""
 LINES = 200
 
 
-def job_details(job: Job) -> None:
-    """When, with which settings, and the log, folded away."""
-    with st.expander("Details", icon=":material/article:"):
+def job_details(job: Job, *, opened: bool) -> None:
+    """When, with which settings, and the log: folded away, and read only when it is not."""
+    details = st.expander(
+        "Details",
+        icon=":material/article:",
+        expanded=opened,
+        key=f"details of {job.id}",
+        on_change=_turn,
+        args=(job.id,),
+    )
+    if not details.open:
+        return
+    with details:
         st.caption(_times(job))
         st.markdown("**Settings**")
         # st.code shows it as it is: captions and file names of users may be among the settings
@@ -33,6 +47,17 @@ def job_details(job: Job) -> None:
             )
         else:
             st.caption("The worker wrote nothing.")
+
+
+def opened_jobs(jobs: Sequence[Job]) -> tuple[str, ...]:
+    """Ids of the jobs whose details are shown, at first those of the link."""
+    return linked_ids(OPENED, [job.id for job in jobs], "a job")
+
+
+def _turn(job_id: str) -> None:
+    opened: tuple[str, ...] = st.session_state[OPENED]
+    others = tuple(name for name in opened if name != job_id)
+    st.session_state[OPENED] = others if job_id in opened else (*others, job_id)
 
 
 def _times(job: Job) -> str:

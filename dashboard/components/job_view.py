@@ -11,6 +11,7 @@ from dashboard.charts.course import HOW_TO_READ, course_figure
 from dashboard.charts.loss import loss_figure
 from dashboard.charts.style import CONFIG
 from dashboard.components.choices import AFTER, BEFORE
+from dashboard.components.links import linked_toggle
 from dashboard.components.page import errors_as_sentences, is_dark
 from dashboard.components.uploads import plain
 from dashboard.services import workspace
@@ -66,7 +67,7 @@ def _list_jobs(active_before: Sequence[str]) -> None:
     for job in shown:
         job_card(job)
     earlier = [job for job in jobs if job not in shown]
-    if earlier and st.toggle(f"Show {len(earlier)} earlier", key="show earlier jobs"):
+    if earlier and linked_toggle(st.container(), f"Show {len(earlier)} earlier", key="show earlier jobs"):
         for job in earlier:
             job_card(job)
 

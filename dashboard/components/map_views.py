@@ -10,6 +10,7 @@ from dashboard.charts.map_colours import SETS, Colouring
 from dashboard.charts.map_moves import Moment, moving_map, one_side
 from dashboard.charts.maps import HOW_TO_READ, MapData, embedding_map, finding
 from dashboard.charts.style import CONFIG
+from dashboard.components.links import MOST_IDS, linked_ids
 from dashboard.components.page import errors_as_sentences, is_dark
 from dashboard.services import thumbnails
 from dashboard.services.maps import DrawnMap
@@ -58,7 +59,7 @@ def sides(data: MapData, colouring: Colouring, drawn: DrawnMap) -> None:
         ids = drawn.items.dataset.ids
         places = {name: place for place, name in enumerate(ids)}
         st.markdown(f"**{finding(data)}**")
-        chosen = [places[name] for name in st.session_state.get(CHOSEN, ()) if name in places]
+        chosen = [places[name] for name in linked_ids(CHOSEN, places, "a picture")]
         moments: tuple[Moment, Moment] = ("before", "after")
         for column, moment in zip(st.columns(2), moments, strict=True):
             key = f"map_{moment}"
@@ -93,6 +94,8 @@ def _list(data: MapData, drawn: DrawnMap, chosen: list[int]) -> None:
     dataset = drawn.items.dataset
     first = sorted(chosen, key=lambda place: -float(drawn.drift[place]))[:MOST_LISTED]
     more = f"; listed are the {MOST_LISTED} that drifted most" if len(chosen) > MOST_LISTED else ""
+    if len(chosen) > MOST_IDS:
+        more += f". A link to this page carries up to {MOST_IDS}"
     left, right = st.columns((3, 1), vertical_alignment="center")
     left.markdown(f"**{len(chosen):,} pictures selected**{more}.")
     right.button("End the selection", icon=":material/close:", on_click=_clear, width="stretch")

@@ -1,6 +1,5 @@
 """The matrices side by side, the cell that is chosen in them, and the pictures of the rows."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +10,9 @@ import streamlit as st
 
 from dashboard.charts.matrix import Panel, common_limits, matrix_chart, symmetric_limits
 from dashboard.charts.style import CONFIG, two_decimals
-from dashboard.components.links import put_into_link, take_from_link
+from dashboard.components.blocks import open_block
+from dashboard.components.links import linked_ids, put_into_link, take_from_link
 from dashboard.components.page import is_dark
-from dashboard.components.uploads import plain
 from dashboard.services import PairData, picture_url, thumbnails
 from dashboard.services.matrices import Matrices, Noise
 from muc_core.comparison import Mode
@@ -23,7 +22,7 @@ ROW, COLUMN = "matrices_row", "matrices_column"
 ROWS = "matrices_rows"
 """Key of the rows inside the box that was drawn: first and last."""
 BLOCK = "matrices_block"
-"""Key of the opened block, as ROW-COLUMN."""
+"""Key of the opened block."""
 NAMES = {"before": "Before", "after": "After", "retrained": "Retrained", "gap": "Gap"}
 
 
@@ -135,7 +134,7 @@ def _take(key: str, grid: Grid) -> None:
     for point in selection["points"][:1]:
         row, column = round(point["y"]), round(point["x"])
         if shown.pooled:
-            open_block(grid.spec, (row, column))
+            open_block(BLOCK, grid.spec, (row, column))
         else:
             st.session_state[ROW], st.session_state[COLUMN] = shown.rows[row][0], shown.columns[column][0]
 
@@ -200,12 +199,14 @@ def _show_cell(grid: Grid, row: str, column: str) -> None:
 
 def selected_ids(shown: Matrices) -> tuple[str, ...]:
     """Items of the rows inside the box that was drawn, in the order of the rows."""
-    ends = st.session_state.get(ROWS)
-    ids = [group[0] for group in shown.rows]
-    if not ends or shown.pooled or not set(ends) <= set(ids):
+    if shown.pooled:
         return ()
-    first, last = sorted(map(ids.index, ends))
-    return tuple(ids[first : last + 1])
+    ids = [group[0] for group in shown.rows]
+    ends = linked_ids(ROWS, ids, "a row")
+    if len(ends) != 2:
+        return ()
+    places = [ids.index(name) for name in ends]
+    return tuple(ids[min(places) : max(places) + 1])
 
 
 def show_rows(grid: Grid) -> None:
@@ -238,7 +239,7 @@ def show_rows(grid: Grid) -> None:
 
 
 def _clear_rows() -> None:
-    st.session_state.pop(ROWS, None)
+    st.session_state[ROWS] = ()
 
 
 def rows_table(grid: Grid, ids: Sequence[str]) -> pd.DataFrame:
@@ -267,25 +268,5 @@ def choose_block(grid: Grid) -> None:
     row = left.selectbox("Block of rows", range(len(names[0])), format_func=names[0].__getitem__)
     column = right.selectbox("Block of columns", range(len(names[1])), format_func=names[1].__getitem__)
     button.button(
-        "Open", icon=":material/zoom_in:", width="stretch", on_click=open_block, args=(grid.spec, (row, column))
+        "Open", icon=":material/zoom_in:", width="stretch", on_click=open_block, args=(BLOCK, grid.spec, (row, column))
     )
-
-
-def open_block(spec: str, block: tuple[int, int] | None) -> None:
-    """Show the pictures of a block of a set, or all blocks again."""
-    st.session_state[BLOCK] = (spec, block)
-    put_into_link(matrices_block=None if block is None else f"{block[0]}-{block[1]}")
-
-
-def opened_block(spec: str) -> tuple[int, int] | None:
-    """The block of this set that is open, at first that of the link."""
-    if BLOCK not in st.session_state:
-        asked = st.query_params.get(BLOCK, "")
-        known = re.fullmatch(r"(\d{1,6})-(\d{1,6})", asked)
-        if asked and known is None:
-            st.warning(
-                f"The link names the block “{plain(asked)}”; a block is named like 3-5.", icon=":material/link_off:"
-            )
-        open_block(spec, (int(known[1]), int(known[2])) if known else None)
-    found: tuple[str, tuple[int, int] | None] = st.session_state[BLOCK]
-    return found[1] if found[0] == spec else None

@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.components.choices import Pair
-from dashboard.components.links import put_into_link, take_from_link
+from dashboard.components.links import linked_state, put_into_link, take_from_link
 from dashboard.components.page import is_dark, main_button
 from dashboard.components.progress_bar import ProgressBar
 from dashboard.components.story_slides import MOST_TRACES, STEPS, tell
@@ -136,13 +136,15 @@ def choose_subject(data: PairData, words: Texts) -> Subject:
         return subject_of(data, None)
     if not data.split.forget:
         return subject_of(data, own)
+    kinds = {"forget": "forget", "own": "own"}
+    linked_state(WHOSE, kinds, first="forget", what="the pictures")
     whose = st.segmented_control(
         words.say("page.pictures"),
-        ["forget", "own"],
-        default="forget",
+        list(kinds),
         required=True,
         format_func=lambda kind: words.say(f"page.pictures_{kind}"),
         key=WHOSE,
+        persist_state="session",
     )
     return subject_of(data, own if whose == "own" else None)
 
@@ -264,6 +266,7 @@ def _show_guesses(block: Guesses, choices: Choices | None, words: Texts) -> None
             label_visibility="collapsed",
         )
     with slider.container(horizontal=True, vertical_alignment="center"):
+        linked_state(MOMENT, {"before": "before", "now": "now"}, first="before", what="the moment")
         st.markdown(words.say("page.before"), width="content")
         moment = st.select_slider(
             words.say("page.moment"),

@@ -10,6 +10,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic.fields import FieldInfo
 
+from dashboard.components.links import linked_number, linked_select, linked_toggle
 from dashboard.components.uploads import plain
 from muc_core.errors import MucError
 
@@ -116,16 +117,10 @@ def _widget(name: str, field: FieldInfo, key: str, said: str) -> JsonValue:
     kind, optional = _kind(field)
     if get_origin(kind) is Literal:
         choices = list(get_args(kind))
-        return st.selectbox(  # type: ignore[no-any-return]
-            label(name),
-            choices,
-            index=choices.index(field.default),
-            key=key,
-            help=said,
-            persist_state="session",
-        )
+        what = f"a value of {label(name)}"
+        return linked_select(st.container(), label(name), choices, key=key, first=field.default, what=what, help=said)
     if kind is bool:
-        return st.toggle(label(name), value=field.default, key=key, help=said, persist_state="session")
+        return linked_toggle(st.container(), label(name), first=field.default, key=key, help=said)
     if kind in (int, float):
         return _number(name, field, key, kind, said, optional=optional)
     raise MucError(f"the setting {name!r} is a {kind}, for which the page has no widget; set it on the command line")
@@ -134,15 +129,15 @@ def _widget(name: str, field: FieldInfo, key: str, said: str) -> JsonValue:
 def _number(name: str, field: FieldInfo, key: str, kind: Any, said: str, *, optional: bool) -> JsonValue:
     lowest = _bound(field, Ge, Gt)
     highest = _bound(field, Le, Lt)
-    default = field.default
-    if optional and key not in st.session_state:
-        # An input that starts with a value cannot be emptied, one that starts empty and is then filled can.
-        st.session_state[key] = default
-    return st.number_input(
+    default = field.default if field.default is None else kind(field.default)
+    linked_number(key, label(name), first=default, low=lowest, high=highest, optional=optional)
+    # An input that starts with a value cannot be emptied, one that starts empty and is then filled can.
+    at_first: Any = None if optional else "min"
+    value: float | None = st.number_input(
         label(name),
         min_value=None if lowest is None else kind(lowest),
         max_value=None if highest is None else kind(highest),
-        value=None if optional else kind(default),
+        value=at_first,
         step=1 if kind is int else _step(default),
         format="%d" if kind is int else "%.6g",
         key=key,
@@ -150,6 +145,7 @@ def _number(name: str, field: FieldInfo, key: str, kind: Any, said: str, *, opti
         placeholder="empty" if optional else None,
         persist_state="session",
     )
+    return value
 
 
 def _kind(field: FieldInfo) -> tuple[Any, bool]:

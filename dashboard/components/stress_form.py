@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard.components.choices import Pair
+from dashboard.components.links import linked_number, linked_state, say_unknown
 from dashboard.components.uploads import plain
 from dashboard.services import encoder_records, forget_sets, named_forget_set, pair_data, workspace
 from muc_core.encoders.family import FAMILIES
@@ -42,37 +43,37 @@ def stress_form(pair: Pair) -> ResidualStressSettings:
             "Compared with",
             CONTROLS,
             key="stress controls",
+            bind="query-params",
             accept_new_options=True,
             help="Controls: pictures that none of the encoders was trained on. Of your own: type the path of a folder.",
-            persist_state="session",
         )
     with right:
         retrained = _choose_retrained(pair)
     with st.expander("How hard to push"):
         for_steps, for_splits, for_seed = st.columns(3)
+        linked_number("stress steps", "Steps", first=int(_DEFAULTS["steps"]), low=1, high=10_000)
         steps = for_steps.number_input(
             "Steps",
             min_value=1,
             max_value=10_000,
-            value=int(_DEFAULTS["steps"]),
             key="stress steps",
             help="Training steps of each relearning. More push harder; the figure shows every tenth.",
             persist_state="session",
         )
+        linked_number("stress splits", "Splits", first=int(_DEFAULTS["splits"]), low=1, high=50)
         splits = for_splits.number_input(
             "Splits",
             min_value=1,
             max_value=50,
-            value=int(_DEFAULTS["splits"]),
             key="stress splits",
             help="How often the pictures are split into halves; each half is relearned. More narrow the intervals.",
             persist_state="session",
         )
+        linked_number("stress seed", "Seed", first=0, low=0, high=2**32 - 1)
         seed = for_seed.number_input(
             "Seed",
             min_value=0,
             max_value=2**32 - 1,
-            value=0,
             key="stress seed",
             help="The same seed gives the same result on the same machine.",
             persist_state="session",
@@ -95,13 +96,15 @@ def _choose_forget(pair: Pair) -> str:
     first = named_forget_set(counts, data)
     specs = list(counts) if first or not data.split.forget else ["forget", *counts]
     counts["forget"] = len(data.split.forget)
-    typed = st.session_state.get("stress forget")
+    key = "stress forget"
+    typed = [spec for spec in (st.session_state.get(key), st.query_params.get(key)) if spec]
+    known = list(dict.fromkeys([*specs, *typed]))
+    linked_state(key, {spec: spec for spec in known}, first=first or next(iter(specs), None), what="the forget set")
     chosen = st.selectbox(
         "To be forgotten",
-        specs if typed in (None, *specs) else [*specs, typed],
-        index=specs.index(first) if first else 0,
+        known,
         format_func=lambda spec: f"{spec} ({counts[spec]:,} pictures)" if spec in counts else spec,
-        key="stress forget",
+        key=key,
         accept_new_options=True,
         help="Pictures that the encoder before was trained on. A list of your own: type ids:FILE, or the path of a "
         "folder or zip.",
@@ -125,16 +128,17 @@ def _choose_retrained(pair: Pair) -> str | None:
     ]
     names = [manifest.name for manifest in sorted(alike, key=lambda one: one.method != "retrain")]
     first = next((one.name for one in alike if one.method == "retrain" and one.original == pair.before), None)
+    key = f"stress retrained {pair.before} {pair.after}"  # the encoders to choose from depend on the pair
+    say_unknown(key, names, "the retrained encoder")
     chosen = st.selectbox(
         "Retrain",
         names,
         index=None if first is None else names.index(first),
-        # the encoders to choose from depend on the pair
-        key=f"stress retrained {pair.before} {pair.after}",
+        key=key,
+        bind="query-params",
         placeholder="None",
         help="An encoder that was trained without these pictures. With it, what never-seen pictures do is known and "
         "not assumed.",
-        persist_state="session",
     )
     return None if chosen is None else str(chosen)
 

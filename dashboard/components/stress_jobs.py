@@ -4,6 +4,7 @@ import streamlit as st
 
 from dashboard.components.choices import Pair
 from dashboard.components.job_view import REFRESH_S, describe, duration, time_left
+from dashboard.components.links import linked_state
 from dashboard.components.page import errors_as_sentences, main_button
 from dashboard.components.stress_form import stress_form
 from dashboard.components.stress_result import show_stress
@@ -23,6 +24,7 @@ from muc_core.jobs import Job, JobTable, cancel
 from muc_core.jobs.stress_plan import ResidualStressSettings
 
 FAULT = "stress fault"
+EARLIER = "earlier stress"
 
 
 def stress_section(pair: Pair) -> str | None:
@@ -147,14 +149,16 @@ def earlier_stresses(*, but: str | None) -> None:
             st.caption("No stress test has been made yet. What you start goes on when you close this page.")
         return
     st.subheader("Earlier stress tests", anchor=False)
+    linked_state(EARLIER, {key: key for key in known}, first=None, what="the stress test")
     chosen = st.selectbox(
         "Earlier stress tests",
         list(known),
         format_func=lambda key: f"{known[key].made:%Y-%m-%d %H:%M} UTC · {label(known[key].result)}",
         label_visibility="collapsed",
-        key="earlier stress",
+        key=EARLIER,
         index=None,
         placeholder="Choose one to see what it found",
+        persist_state="session",
     )
     if chosen is not None:
         show_stress(known[chosen], key="earlier")

@@ -7,6 +7,7 @@ from dashboard.charts import stress as charts
 from dashboard.charts.relearning import Measure, how_to_read, relearning_figure, relearning_finding
 from dashboard.charts.style import CONFIG
 from dashboard.charts.verdict_looks import CAME_BACK_LOOKS, STRESS_LOOKS
+from dashboard.components.links import linked_state
 from dashboard.components.page import is_dark
 from dashboard.components.uploads import plain
 from muc_core.evaluation.stress import VERDICT_MEANING, RelearningStress, ResidualStress, Verdict
@@ -69,14 +70,16 @@ def _counts(result: ResidualStress) -> str:
 def relearning_curve(result: RelearningStress, *, key: str) -> None:
     """The figure of relearning with its sentence, and a choice of what is drawn."""
     measures = [measure for measure in MEASURES if measure != "first" or result.before.first is not None]
+    chosen = f"stress measure {key}"
+    linked_state(chosen, {measure: measure for measure in measures}, first="effect", what="the measure")
     measure = st.segmented_control(
         "Measured by",
         measures,
-        default="effect",
         format_func=MEASURES.__getitem__,
-        key=f"stress measure {key}",
+        key=chosen,
         required=True,
         label_visibility="collapsed",
+        persist_state="session",
     )
     draw_relearning(result, measure or "effect", key=key)
 

@@ -7,8 +7,9 @@ import streamlit as st
 
 from dashboard.charts.matrix import Panel, common_limits, matrix_chart
 from dashboard.charts.style import CONFIG, two_decimals
+from dashboard.components.blocks import open_block, opened_block
 from dashboard.components.choices import Pair
-from dashboard.components.links import linked_select
+from dashboard.components.links import linked_ids, linked_select
 from dashboard.components.page import errors_as_sentences, is_dark
 from dashboard.services import PairData, items_of, picture_url, sets_of
 from dashboard.services.lists import Against, Lists, similarity_of_lists
@@ -30,8 +31,7 @@ def two_lists(pair: Pair, data: PairData) -> None:
         columns_of = linked_select(right, "of", sets, key=COLUMNS, first=sets[0], what="the set")
         rows, columns = items_of(rows_of, data), items_of(columns_of, data)
         asked = (rows_of, against, columns_of)
-        opened: Any = st.session_state.get(BLOCK)
-        block = opened[1] if opened and opened[0] == asked else None
+        block = opened_block(BLOCK, "/".join(asked))
         kind: Against = "captions" if against == "captions" else "pictures"
         lists = similarity_of_lists(pair.before, pair.after, rows, columns, kind, block=block)
         names = {item.id: item.text or item.id for part in (rows, columns) for item in part.items}
@@ -40,7 +40,11 @@ def two_lists(pair: Pair, data: PairData) -> None:
             st.caption("Each cell is the mean over a block of pairs; click one to open it.")
         elif block is not None:
             st.button(
-                "Back to all blocks", icon=":material/zoom_out:", on_click=_open, args=(asked, None), key="lists_back"
+                "Back to all blocks",
+                icon=":material/zoom_out:",
+                on_click=open_block,
+                args=(BLOCK, "/".join(asked), None),
+                key="lists_back",
             )
         _show_cell(lists, names, kind, data)
 
@@ -76,8 +80,11 @@ def _name(group: tuple[str, ...], names: dict[str, str]) -> str:
 
 
 def _place(lists: Lists) -> tuple[int, int] | None:
-    cell: Any = st.session_state.get(CELL)
-    if cell is None or (cell[0],) not in lists.rows or (cell[1],) not in lists.columns:
+    if lists.pooled:
+        return None
+    known = {group[0] for side in (lists.rows, lists.columns) for group in side}
+    cell = linked_ids(CELL, known, "a picture")
+    if len(cell) != 2 or (cell[0],) not in lists.rows or (cell[1],) not in lists.columns:
         return None
     return lists.rows.index((cell[0],)), lists.columns.index((cell[1],))
 
@@ -87,13 +94,9 @@ def _take(key: str, lists: Lists, asked: tuple[str, str, str]) -> None:
     for point in selection["points"][:1]:
         row, column = round(point["y"]), round(point["x"])
         if lists.pooled:
-            _open(asked, (row, column))
+            open_block(BLOCK, "/".join(asked), (row, column))
         else:
             st.session_state[CELL] = (lists.rows[row][0], lists.columns[column][0])
-
-
-def _open(asked: tuple[str, str, str], block: tuple[int, int] | None) -> None:
-    st.session_state[BLOCK] = (asked, block)
 
 
 def _show_cell(lists: Lists, names: dict[str, str], against: Against, data: PairData) -> None:

@@ -6,6 +6,7 @@ import streamlit as st
 from pydantic import JsonValue
 
 import muc_core.unlearning.methods  # noqa: F401  (registers them)
+from dashboard.components.links import linked_number, linked_select, linked_state, linked_toggle
 from dashboard.components.page import main_button
 from dashboard.components.run_estimate import run_estimate
 from dashboard.components.settings_form import find_faults, label, settings_fields
@@ -50,12 +51,12 @@ def unlearn_form() -> None:
         name, name_fault = _choose_name(f"{original}-{method.name}")
     with for_seed:
         seed = _choose_seed()
-    audits = st.toggle(
+    audits = linked_toggle(
+        st.container(),
         "Audit quickly at every checkpoint",
-        value=True,
+        first=True,
         key="unlearn audits",
         help="A look with 2 views of each picture and no probes shows the verdict so far; it takes a little longer.",
-        persist_state="session",
     )
 
     faults = [*find_faults(suited, given).values(), *([name_fault] if name_fault else [])]
@@ -92,11 +93,14 @@ def unlearn_form() -> None:
 
 
 def _choose_method(family: str) -> Method[TrainingSettings]:
+    names = [method.name for method in METHODS if method.works_on(family)]
+    key = "unlearn method"
+    linked_state(key, {name: name for name in names}, first=names[0], what="the method")
     name = st.selectbox(
         "Method",
-        [method.name for method in METHODS if method.works_on(family)],
+        names,
         format_func=lambda name: METHODS.get(name).title,
-        key="unlearn method",
+        key=key,
         persist_state="session",
     )
     return METHODS.get(name)
@@ -114,19 +118,21 @@ def _choose_original() -> str:
             "There is no encoder whose training data are known, so that nothing can be unlearned yet. Run `muc train` "
             "in a terminal to train one on your own pictures, then reload this page."
         )
-    chosen = st.selectbox(
+    chosen = linked_select(
+        st.container(),
         "Original encoder",
         names,
         key="unlearn original",
+        first=names[0],
+        what="an encoder",
         help="An encoder that was trained on the forget set; only those with known training data are offered.",
-        persist_state="session",
     )
     if foreign:
         known = ", ".join(FAMILIES.names())
         st.caption(plain(f"Only {known} can be trained here, so these are not offered: {', '.join(foreign)}."))
     if unknown:
         st.caption(plain(f"Training data not known; `muc unlearn --data` can name them: {', '.join(unknown)}."))
-    return str(chosen)
+    return chosen
 
 
 def _choose_forget(data: PairData) -> tuple[str, DataSplit | None]:
@@ -134,13 +140,15 @@ def _choose_forget(data: PairData) -> tuple[str, DataSplit | None]:
     counts = forget_sets(data)
     specs = [spec for spec, count in counts.items() if count < len(data.split.train)]
     first = named_forget_set({spec: counts[spec] for spec in specs}, data)
-    typed = st.session_state.get("unlearn forget")
+    key = "unlearn forget"
+    typed = [spec for spec in (st.session_state.get(key), st.query_params.get(key)) if spec]
+    known = list(dict.fromkeys([*specs, *typed]))
+    linked_state(key, {spec: spec for spec in known}, first=first or next(iter(specs), None), what="the forget set")
     spec = st.selectbox(
         "Forget set",
-        specs if typed in (None, *specs) else [*specs, typed],
-        index=specs.index(first) if first else 0,
+        known,
         format_func=lambda spec: f"{spec} ({counts[spec]:,} pictures)" if spec in counts else spec,
-        key="unlearn forget",
+        key=key,
         accept_new_options=True,
         help="Pictures that the encoder was trained on and is to forget. For a list of your own type ids:FILE, the "
         "path of a text file with one id a line.",
@@ -171,12 +179,13 @@ def _choose_settings(model: type[TrainingSettings], key: str, notes: Mapping[str
 
 
 def _choose_seed() -> int:
+    key = "unlearn seed"
+    linked_number(key, "Seed", first=0, low=0)
     return int(
         st.number_input(
             "Seed",
             min_value=0,
-            value=0,
-            key="unlearn seed",
+            key=key,
             help="The same seed and settings give the same encoder on the same machine.",
             persist_state="session",
         )

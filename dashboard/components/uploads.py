@@ -3,17 +3,20 @@
 Everything is kept in the session's state, so that a look at another page loses nothing, and nowhere else.
 """
 
-import re
 from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
 
+from dashboard.components.links import linked_state
+from dashboard.components.words import plain as plain
 from dashboard.services import Files, demo_drawings, read_files, uploaded_thumbnails, with_captions
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.ingest import Ingest
 
 DEMO_COUNT, DEMO_ALL = 3, 150
+DEMO_SETS = {"three": DEMO_COUNT, "all": DEMO_ALL}
+"""How many of the demo's drawings are taken, by their word in the address."""
 MANY = 6
 """More pictures than this are captioned in a table that is folded up at first."""
 
@@ -56,10 +59,10 @@ def my_pictures() -> MyPictures | None:
     note, buttons = st.columns([2, 1], vertical_alignment="center")
     note.caption(
         ":material/lock: Your pictures stay in the memory of the machine that runs this page, for this session only. "
-        "They are neither saved nor sent anywhere."
+        "They are neither saved nor sent anywhere, and no link to this page shows them."
     )
     files: Files | None = st.session_state.get(_FILES)
-    count = int(st.session_state.get(_DEMO, 0))
+    count = linked_state(_DEMO, DEMO_SETS, first=0, what="the drawings")
     if files is None and not count:
         for demo, what in ((DEMO_ALL, f"all {DEMO_ALL} drawings"), (DEMO_COUNT, "three drawings")):
             buttons.button(f"Try with {what} of the demo", on_click=_take_demo, args=(demo,), width="stretch")
@@ -105,11 +108,6 @@ def kept_pictures() -> ImageTextDataset | None:
     typed: dict[str, str | None] = st.session_state.get(_TYPED, {})
     captions = tuple(typed.get(name, text) for name, text in zip(dataset.ids, dataset.texts, strict=True))
     return with_captions(key, captions, _dataset=dataset)
-
-
-def plain(text: str) -> str:
-    """Text of a user, such as a file name, that Markdown must not read as markup."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+\-!|$~:])", r"\\\1", text)
 
 
 def _uploader() -> str:

@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard.components.choices import Pair
 from dashboard.components.evidence_offer import evidence_offer
 from dashboard.components.job_follow import follow_job, start_button
+from dashboard.components.links import linked_state
 from dashboard.components.stress_hint import offer_stress
 from dashboard.components.uploads import MyPictures, plain
 from dashboard.components.verdict import sureness_panel, verdict_card
@@ -34,6 +35,9 @@ from muc_core.encoders.manifest import AuditManifest
 from muc_core.errors import MucError
 from muc_core.jobs.tasks.audit import read_audit
 from muc_core.reports import to_html
+
+EARLIER = "earlier audit"
+"""Key of the kept audit that is shown."""
 
 
 class _Bar:
@@ -199,14 +203,16 @@ def earlier_audits() -> None:
         key: f"{record.manifest.created[:10]} {record.manifest.created[11:16]} UTC · {record.manifest.title}"
         for key, record in records.items()
     }
+    linked_state(EARLIER, {key: key for key in labels}, first=None, what="the audit")
     chosen = st.selectbox(
         "Earlier audits",
         list(labels),
         format_func=labels.__getitem__,
         label_visibility="collapsed",
-        key="earlier audit",
+        key=EARLIER,
         index=None,
         placeholder="Choose one to see what it found",
+        persist_state="session",
     )
     if chosen is None:
         return

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard.charts.style import HUES, shorten
 from dashboard.charts.verdict_looks import ITEM_LOOKS, Look
+from dashboard.components.links import linked_state
 from dashboard.components.page import is_dark
 from muc_core.audit.result import AuditResult, Item
 
@@ -54,7 +55,7 @@ def verdict_cards(result: AuditResult, names: Mapping[str, str], thumbnails: Map
     """
     chosen = _filtered(result)
     pages = max(1, math.ceil(len(chosen) / A_PAGE))
-    page = min(int(st.session_state.get(PAGE, 1)), pages)
+    page = linked_state(PAGE, {str(number): number for number in range(1, pages + 1)}, first=1, what="the page")
     if not chosen:
         st.caption("There is no such picture.")
         return
@@ -65,11 +66,10 @@ def verdict_cards(result: AuditResult, names: Mapping[str, str], thumbnails: Map
         st.caption(TOGETHER)
     st.html(f'{_STYLE}<div class="muc-cards">{cards}</div>')
     if pages > 1:
-        st.session_state[PAGE] = page
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             first = (page - 1) * A_PAGE
             st.caption(f"Pictures {first + 1:,} to {first + len(shown):,} of {len(chosen):,}", width="content")
-            st.pagination(pages, key=PAGE)
+            st.pagination(pages, key=PAGE, persist_state="session")
     st.caption(HOW_TO_READ)
 
 
@@ -78,13 +78,14 @@ def _filtered(result: AuditResult) -> Sequence[Item]:
     labels: dict[str, str] = {_ALL: f"All ({len(result.items):,})"}
     for verdict, look in ITEM_LOOKS.items():
         labels[verdict] = f":material/{look.icon}: {look.word} ({counts[verdict]:,})"
+    linked_state(FILTER, {kind: kind for kind in labels}, first=_ALL, what="the kind of picture")
     wanted = st.segmented_control(
         "Show",
         list(labels),
-        default=_ALL,
         format_func=labels.__getitem__,
         key=FILTER,
         required=True,
+        persist_state="session",
         label_visibility="collapsed",
         on_change=_first_page,
     )

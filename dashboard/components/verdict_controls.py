@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from dashboard.components.links import linked_state
 from dashboard.components.uploads import KINDS, MyPictures, plain
 from dashboard.services import Files, PairData, controls_for, read_files
 from muc_core.data.dataset import ImageTextDataset
@@ -28,9 +29,10 @@ def pick_controls(pictures: MyPictures, data: PairData) -> Controls:
     count = 0 if held_out is None else len(held_out)
     with st.expander("Compared with", expanded=False, icon=":material/compare_arrows:"):
         labels = {HELD_OUT: f"The {count:,} held-out pictures of the encoders' data", OWN: "Pictures that I upload"}
+        linked_state(CHOICE, {kind: kind for kind in labels}, first=HELD_OUT, what="the controls")
         choice = st.radio(
             "Compared with",
-            [HELD_OUT, OWN],
+            list(labels),
             format_func=labels.__getitem__,
             key=CHOICE,
             label_visibility="collapsed",

@@ -10,6 +10,7 @@ import muc_core.unlearning.methods  # noqa: F401  (registers them)
 from dashboard.charts.style import two_decimals
 from dashboard.components.dial import STRENGTH, pick_line
 from dashboard.components.job_follow import follow_job, how_it_ended, start_button
+from dashboard.components.links import linked_number, linked_state, say_unknown
 from dashboard.components.settings_form import label
 from dashboard.components.uploads import plain
 from dashboard.services import workspace
@@ -31,6 +32,7 @@ HOW = {
     RUNS: "Unlearns anew with each value that it tries and audits the result: as long as that many runs, but every "
     "trial is a real unlearned encoder, and the answer is a setting you can use again.",
 }
+_LOWEST = 1e-6
 _ICONS = {
     "trace left": ":material/visibility: trace left",
     "no trace found": ":material/check_circle: no trace found",
@@ -42,6 +44,7 @@ _ICONS = {
 def weakest_view() -> None:
     """Both ways, what each found, and what can be done with it."""
     line = pick_line()
+    say_unknown(WAY, (DIAL, RUNS), "the search")
     way = st.segmented_control(
         "Search",
         [DIAL, RUNS],
@@ -113,31 +116,33 @@ def _run_settings(line: Line, manifest: EncoderManifest) -> WeakestRunSettings |
     for_setting, for_low, for_high, for_count = st.columns(4)
     first = "beta" if "beta" in known else known[0]
     with for_setting:
+        linked_state("search setting", {name: name for name in known}, first=first, what="the setting")
         setting = str(
             st.selectbox(
                 "Setting to turn",
                 known,
-                index=known.index(first),
                 format_func=label,
                 key="search setting",
                 help="All other settings stay as those of the unlearned encoder.",
+                persist_state="session",
             )
         )
     value = manifest.settings.get(setting)
     middle = float(value) if isinstance(value, int | float) and value > 0 else 1.0
     with for_low:
-        low = st.number_input("Weakest", min_value=1e-6, value=middle / 4, format="%.4g", key=f"low {setting}")
+        low = _end("Weakest", f"low {setting}", middle / 4)
     with for_high:
-        high = st.number_input("Strongest", min_value=1e-6, value=middle * 4, format="%.4g", key=f"high {setting}")
+        high = _end("Strongest", f"high {setting}", middle * 4)
     with for_count:
+        linked_number("search halvings", "Halvings", first=3, low=1, high=8)
         halvings = int(
             st.number_input(
                 "Halvings",
                 1,
                 8,
-                3,
                 key="search halvings",
                 help="Each is a run, besides those at both ends: 3 halvings are up to 5 runs.",
+                persist_state="session",
             )
         )
     if low >= high:
@@ -163,6 +168,11 @@ def _run_settings(line: Line, manifest: EncoderManifest) -> WeakestRunSettings |
         seed=manifest.seeds.get("run", 0),
     )
     return WeakestRunSettings(job=job, setting=setting, low=low, high=high, halvings=halvings)
+
+
+def _end(title: str, key: str, first: float) -> float:
+    linked_number(key, title, first=first, low=_LOWEST)
+    return float(st.number_input(title, min_value=_LOWEST, format="%.4g", key=key, persist_state="session"))
 
 
 def _newest_run_search(line: Line) -> Job | None:

@@ -10,6 +10,7 @@ from muc_core.jobs import Job, JobTable
 from muc_core.jobs.tasks import compare as task
 from muc_core.jobs.tasks.compare import CompareSettings
 from muc_core.workspace import Workspace
+from tests.app.linking import assert_link_reproduces
 
 DASHBOARD = Path(__file__).parents[2] / "dashboard"
 
@@ -71,6 +72,8 @@ def test_what_was_measured_is_shown_and_can_be_attacked(
     slider = app.slider[0]
     slider.set_value(slider.max).run()
     assert "Caught before: 0 of 150" in said(app)
+    query = assert_link_reproduces(app, "compare")
+    assert query["threshold demo-clip-ac"] == f"{slider.max:g}"
 
 
 def test_an_encoder_of_another_origin_says_what_to_choose(

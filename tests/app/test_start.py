@@ -58,7 +58,11 @@ def test_jobs_are_listed_by_state_with_settings_and_log(fresh: AppTest) -> None:
     table.close(job.id, "failed", error="the disk is full; free some space")
     shown = shown.run()
     assert "The disk is full; free some space." in said(shown)
-    codes = [code.value for code in shown.code]
+    assert not shown.code, "the log is read before anybody wants to see it"
+    linked = AppTest.from_file(str(DASHBOARD / "streamlit_app.py"), default_timeout=PATIENCE_S)
+    linked.query_params["job"] = job.id
+    codes = [code.value for code in visit(linked, "jobs").code]
+    assert linked.query_params["job"] == job.id
     assert any('"list": "50 entries"' in code for code in codes)
     assert "line of the worker" in codes
     shown.button_group(key="jobs shown").set_value("Active").run()

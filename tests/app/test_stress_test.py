@@ -30,6 +30,7 @@ from muc_core.jobs.table import State
 from muc_core.jobs.tasks.residual_stress import KIND
 from muc_core.stats.rates import Rate
 from muc_core.workspace import Workspace
+from tests.app.linking import assert_link_reproduces, choose
 from tests.app.odd import write_odd
 
 SETTINGS = ResidualStressSettings(before="demo-clip", after="demo-clip-ac", forget="owner:artist")
@@ -241,6 +242,9 @@ def test_earlier_results_are_listed_and_can_be_looked_at(workspace: Workspace) -
     earlier.select_index(0).run()
     assert "Still there" in texts(page)
     assert len(page.get("plotly_chart")) == 4
+    choose(page, "stress measure earlier", "positive")
+    query = assert_link_reproduces(page, "stress_test")
+    assert query["stress measure earlier"] == "positive"
 
 
 @pytest.mark.parametrize("state", ["failed", "lost"])

@@ -22,6 +22,7 @@ from muc_core.jobs.tasks.weakest_run import WeakestRunSettings
 from muc_core.jobs.tasks.weakest_strength import WeakestStrengthSettings
 from muc_core.progress import SILENT
 from muc_core.workspace import Workspace, write_encoder
+from tests.app.linking import assert_link_reproduces, choose, open_link
 from tests.tuned import ARCHITECTURES, FORGET, HELD_OUT, unlearning, write_pictures
 
 PAGE = Path(__file__).parents[2] / "dashboard" / "app_pages" / "tune.py"
@@ -210,6 +211,16 @@ def test_a_link_reproduces_the_dial(measured: Workspace) -> None:
     page.run()
     assert not page.exception
     assert page.select_slider[0].value == "0.5"
+
+
+def test_what_is_chosen_on_a_dial_is_in_the_link(measured: Workspace) -> None:
+    page = open_link("tune", {"view": "Strength dial", "unlearned": "simclr-finetune"})
+    choose(choose(page, "unlearned", "simclr-ac"), "strength", "0.5")
+    choose(page, "utility", "held_out")
+    query = assert_link_reproduces(page, "tune")
+    assert (query["strength"], query["utility"]) == ("0.5", "held_out")
+    told = open_link("tune", query | {"strength": "0.3"}).warning
+    assert any("the strength “0.3”" in warning.value.replace("\\", "") for warning in told)
 
 
 def test_a_link_to_a_strength_that_was_not_measured_goes_to_the_unlearned_encoder(measured: Workspace) -> None:

@@ -1,6 +1,7 @@
 """The verdict of an audit on the page: what a stress test of the same encoders makes of it, and a card a picture."""
 
 import base64
+import json
 import re
 
 import numpy as np
@@ -11,8 +12,10 @@ from streamlit.testing.v1 import AppTest
 from muc_core.audit.audit import AuditSettings, audit
 from muc_core.audit.result import AuditResult, Change, Collateral, GroupChange, Interval
 from muc_core.audit.vectors import ImageTextVectors
+from muc_core.jobs.tasks.audit import KIND, PICTURES, RESULT
 from muc_core.jobs.tasks.residual_stress import SavedStress
 from muc_core.workspace import Workspace
+from tests.app.linking import assert_link_reproduces, choose, open_link
 from tests.app.test_stress_test import keep, result
 from tests.app.test_stress_test import workspace as workspace  # the fixture
 
@@ -105,6 +108,26 @@ def test_each_picture_has_a_card_with_its_place_among_never_seen_ones() -> None:
     first = found.items[0]
     assert f"after {first.standing_after:.2f}" in strips[0][1]
     assert base64.b64decode(strips[0][0]).decode().count("<circle") == 2
+
+
+def test_a_link_opens_an_earlier_audit_at_the_same_pictures(workspace: Workspace) -> None:
+    pictures: dict[str, dict[str, str]] = {"names": {}, "thumbnails": {}}
+    kept = workspace.save_audit(
+        title="mine",
+        before="demo-clip",
+        after="demo-clip-ac",
+        settings={"kind": KIND, "key": "x"},
+        digests={},
+        files={RESULT: audited(0.0).model_dump_json().encode(), PICTURES: json.dumps(pictures).encode()},
+    ).manifest.id
+    page = choose(open_link("check_my_pictures"), "earlier audit", kept)
+    choose(page, "verdict page", 2)
+    query = assert_link_reproduces(page, "check_my_pictures", also=("verdict page",))
+    assert (query["earlier audit"], query["verdict page"]) == (kept, "2")
+    choose(page, "verdict filter", "no trace found")
+    assert page.session_state["verdict page"] == 1
+    query = assert_link_reproduces(page, "check_my_pictures")
+    assert query["verdict filter"] == "no trace found"
 
 
 def test_what_others_lost_is_told_with_intervals() -> None:

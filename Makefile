@@ -13,7 +13,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint format bench results schemas clean distclean browser
+.PHONY: help install run test lint format bench chaos results schemas clean distclean browser
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ format: $(INSTALLED_DEV) ## mend formatting and import order
 
 bench: $(INSTALLED_DEV) ## measure speed and memory against bare loops; prints ratios
 	$(BIN)/python -m benchmarks
+
+chaos: $(INSTALLED_DEV) ## kill, fill up, set clocks and lie, and see that everything is whole or absent (ARGS=)
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 results: $(INSTALLED) ## run every method on the demo over seeds, what is missing of it, and write docs/results.md (ARGS=)
 	$(BIN)/muc bench-methods --out docs/results --scratch build/results $(ARGS)

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 
 from muc_core.data.interpolation import Interpolation
+from muc_core.progress import Progress
 from muc_core.similarity import COSINE, Similarity
 
 
@@ -71,3 +72,11 @@ class Classifier(Protocol):
 
     def classify(self, features: Tensor) -> Tensor:
         """Vectors of `encode_images`, `[n, dimension]`, to the probability of each class, float32 `[n, classes]`."""
+
+
+@runtime_checkable
+class Reports(Protocol):
+    """What an encoder is besides when a single batch may take it long, such as one behind a URL."""
+
+    def reporting_to(self, progress: Progress) -> Encoder:
+        """The same encoder, which tells within a batch how many of its items are done and can be cancelled there."""

@@ -1,13 +1,14 @@
 """Embedding whole sets: batch by batch, with progress, and with several views of each picture."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from muc_core.data.augment import Augmentation, AugmentSettings
 from muc_core.data.dataset import ImageTextDataset
-from muc_core.encoders.base import Encoder
+from muc_core.encoders.base import Encoder, Reports
 from muc_core.encoders.device import compute_device
 from muc_core.encoders.remote.faults import RejectedPictures
 from muc_core.errors import MissingTextTower, MucError
@@ -22,8 +23,9 @@ def embed_images(
 ) -> Tensor:
     """Vectors of all pictures, float32 `[n, d]`. Raises `MucError` when one is not finite, naming the picture."""
     return _embed(
+        encoder,
         dataset.ids,
-        lambda rows: encoder.encode_images(dataset.images(encoder.image_size, rows, encoder.interpolation)),
+        lambda asked, rows: asked.encode_images(dataset.images(asked.image_size, rows, asked.interpolation)),
         batch_size,
         progress,
         f"pictures through {encoder.name}",
@@ -37,8 +39,9 @@ def embed_texts(
     if not encoder.has_text:
         raise MissingTextTower(f"the encoder {encoder.name!r} has no text tower; give it pictures only (two-view mode)")
     return _embed(
+        encoder,
         texts,
-        lambda rows: encoder.encode_texts([texts[row] for row in rows]),
+        lambda asked, rows: asked.encode_texts([texts[row] for row in rows]),
         batch_size,
         progress,
         f"captions through {encoder.name}",
@@ -65,26 +68,49 @@ def embed_views(
     augmentation = Augmentation(augment, encoder.image_size)
     generator = torch.Generator().manual_seed(seed)
 
-    def encode(rows: range) -> Tensor:
-        pictures = dataset.images(encoder.image_size, rows, encoder.interpolation)
+    def encode(asked: Encoder, rows: range) -> Tensor:
+        pictures = dataset.images(asked.image_size, rows, asked.interpolation)
         views = augmentation(pictures.to(compute_device()), generator)
-        return encoder.encode_images((views * 255).round().to(torch.uint8).cpu())
+        return asked.encode_images((views * 255).round().to(torch.uint8).cpu())
 
     rounds = [
-        _embed(dataset.ids, encode, batch_size, progress, f"view {number + 1} of {views} through {encoder.name}")
+        _embed(
+            encoder, dataset.ids, encode, batch_size, progress, f"view {number + 1} of {views} through {encoder.name}"
+        )
         for number in range(views)
     ]
     return torch.stack(rounds)
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """Progress within a batch as that of the whole set."""
+
+    whole: Progress
+    end: int
+    total: int
+    message: str
+
+    def report(self, step: int, total: int, message: str, values: Mapping[str, float] | None = None) -> None:
+        self.whole.report(self.end - total + step, self.total, f"{self.message}: {message}")
+
+
 def _embed(
-    names: Sequence[str], encode: Callable[[range], Tensor], batch_size: int, progress: Progress, message: str
+    encoder: Encoder,
+    names: Sequence[str],
+    encode: Callable[[Encoder, range], Tensor],
+    batch_size: int,
+    progress: Progress,
+    message: str,
 ) -> Tensor:
     parts: list[Tensor] = []
     for start in range(0, len(names), batch_size):
         rows = range(start, min(start + batch_size, len(names)))
+        asked = encoder
+        if isinstance(encoder, Reports):
+            asked = encoder.reporting_to(_Batch(progress, rows.stop, len(names), message))
         try:
-            vectors = encode(rows)
+            vectors = encode(asked, rows)
         except RejectedPictures as error:
             refused = {names[rows[position]]: reason for position, reason in error.reasons.items()}
             raise MucError(

@@ -1,11 +1,13 @@
 """Writing that a killed process cannot spoil: under a hidden name first, flushed to the disk, then renamed.
 
 A reader sees the old content or the new one, never a part. What a killed writer leaves behind begins with `.tmp-` and
-is removed by `sweep` a day later. Everything the operating system refuses becomes a `MucError` that names the path.
+its process id, and is removed by `sweep` a day later. Everything the operating system refuses becomes a `MucError` that
+names the path.
 """
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import time
@@ -13,10 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from muc_core.errors import MucError
 
 TEMPORARY = ".tmp-"
 SWEEP_AFTER_S = 24 * 3600.0
+
+_WRITER = re.compile(re.escape(TEMPORARY) + r"(\d{1,9})-[0-9a-f]{12}-")
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -107,21 +113,29 @@ def remove_folder(target: Path) -> None:
 
 
 def sweep(folder: Path, *, older_than_s: float = SWEEP_AFTER_S) -> None:
-    """Remove what killed writers left in `folder` and below. Files of a running writer are younger and stay."""
+    """Remove what killed writers left in `folder` and below.
+
+    What a process of this machine writes stays as long as it lives: its age is no sign, for a clock may be set.
+    """
     limit = time.time() - older_than_s
     for parent, folders, files in os.walk(folder):
         for name in [name for name in folders if name.startswith(TEMPORARY)]:
             folders.remove(name)
-            if _changed(Path(parent, name)) < limit:
+            if not _is_being_written(name) and _changed(Path(parent, name)) < limit:
                 shutil.rmtree(Path(parent, name), ignore_errors=True)
         for name in files:
-            if name.startswith(TEMPORARY) and _changed(Path(parent, name)) < limit:
+            if name.startswith(TEMPORARY) and not _is_being_written(name) and _changed(Path(parent, name)) < limit:
                 Path(parent, name).unlink(missing_ok=True)
 
 
 def _hidden(target: Path) -> Path:
     # The suffix stays: numpy appends one of its own where it is missing.
-    return target.with_name(f"{TEMPORARY}{secrets.token_hex(6)}-{target.name}")
+    return target.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}-{target.name}")
+
+
+def _is_being_written(name: str) -> bool:
+    writer = _WRITER.match(name)
+    return writer is not None and psutil.pid_exists(int(writer[1]))
 
 
 def _changed(path: Path) -> float:

@@ -679,6 +679,20 @@ class TestKilledWriters:
         assert again.problems() == ()
         assert len(again.runs()[0].checkpoints()) == 1
 
+    def test_what_is_being_written_stays_when_the_clock_is_set_ahead(
+        self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = time.time()
+        monkeypatch.setattr("muc_core.workspace.files.time.time", lambda: now + 400 * 86400)
+        with new_folder(workspace.encoders_folder / "mine") as folder:
+            (folder / "half").write_text("x")
+            Workspace(workspace.home)
+            assert (folder / "half").exists()
+        left = workspace.encoders_folder / f".tmp-{2**22 + 1}-0123456789ab-dead"
+        left.mkdir()
+        Workspace(workspace.home)
+        assert [path.name for path in workspace.encoders_folder.iterdir()] == ["mine"]
+
 
 class TestConcurrentWriters:
     def test_of_several_writers_of_one_name_one_wins_and_others_all_succeed(self, workspace: Workspace) -> None:

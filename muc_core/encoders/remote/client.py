@@ -98,6 +98,12 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def pause_s(self) -> float:
+        """For how much longer the endpoint wants to be left alone, in seconds; 0 when it does not."""
+        with self._lock:
+            return max(0.0, self._not_before - time.monotonic())
+
     def close(self) -> None:
         """Close all connections."""
         self._http.close()
@@ -273,9 +279,11 @@ def _wait_asked(headers: Mapping[str, str]) -> float | None:
             pass
         try:
             moment = parsedate_to_datetime(asked)
-        except ValueError:
+            # by the service's clock, which need not agree with ours
+            now = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
+            return max(0.0, (moment - now).total_seconds())
+        except (TypeError, ValueError):  # no date, or one without a time zone beside one with
             return None
-        return max(0.0, (moment - datetime.now(UTC)).total_seconds()) if moment.tzinfo else None
     return _wait_until_reset(headers)
 
 

@@ -2,8 +2,8 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -30,6 +30,9 @@ FAMILY = "remote"
 
 GIVE_UP_AFTER = 16
 """So many items refused, one by one, and none accepted: then it is the request that is wrong, not the items."""
+
+REPORT_EVERY_S = 1.0
+"""A service that keeps its answer to itself is said to, and can be given up, that often."""
 
 _ENVELOPE_BYTES = 200  # JSON around the items, and headers
 
@@ -212,20 +215,32 @@ class RemoteEncoder:
         if not chunks:
             return [outcomes[key] for key in keys]
         self._progress.report(0, total, message)
-        asking = _Asking(self.client, self.settings, self.dimension, body)
+
+        def remember(vectors: Mapping[int, Vector]) -> None:
+            if self._cache is not None:
+                self._cache.put({keys[row]: vector for row, vector in vectors.items()})
+
+        asking = _Asking(self.client, self.settings, self.dimension, body, remember)
         pool = ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="remote-encoder")
         try:
-            for future in as_completed([pool.submit(asking.ask, chunk) for chunk in chunks]):
-                answered = {keys[row]: outcome for row, outcome in future.result().items()}
-                outcomes.update(answered)
-                if self._cache is not None:
-                    self._cache.put({key: got for key, got in answered.items() if not isinstance(got, str)})
-                done += len(answered)
-                self._progress.report(done, total, message)
+            pending = {pool.submit(asking.ask, chunk) for chunk in chunks}
+            while pending:
+                ready, pending = wait(pending, timeout=REPORT_EVERY_S, return_when=FIRST_COMPLETED)
+                if not ready:
+                    self._progress.report(done, total, f"{message}, {self._waiting()}")
+                for future in ready:
+                    answered = future.result()
+                    outcomes.update((keys[row], outcome) for row, outcome in answered.items())
+                    done += len(answered)
+                    self._progress.report(done, total, message)
         finally:
             asking.stop.set()
             pool.shutdown(cancel_futures=True)
         return [outcomes[key] for key in keys]
+
+    def _waiting(self) -> str:
+        pause = self.client.pause_s
+        return f"which asked to be left alone for {pause:.0f} s more" if pause > 0 else "waiting for its answer"
 
     def _stack(self, vectors: Iterable[Vector]) -> Tensor:
         rows = list(vectors)
@@ -233,14 +248,22 @@ class RemoteEncoder:
 
 
 class _Asking:
-    """Items on their way to the endpoint, in several threads."""
+    """Items on their way to the endpoint, in several threads; `remember` is given each answer as soon as it came."""
 
-    def __init__(self, client: Client, settings: RemoteSettings, dimension: int, body: Callable[[Rows], Body]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        settings: RemoteSettings,
+        dimension: int,
+        body: Callable[[Rows], Body],
+        remember: Callable[[Mapping[int, Vector]], None],
+    ) -> None:
         self.stop = threading.Event()
         self._client = client
         self._settings = settings
         self._dimension = dimension
         self._body = body
+        self._remember = remember
         self._accepted = False
         self._refused = 0
 
@@ -261,7 +284,9 @@ class _Asking:
             return {rows[0]: refusal.reason}
         vectors = read_vectors(answer, self._settings, self._client.endpoint, len(rows), self._dimension)
         self._accepted = True
-        return dict(zip(rows, vectors, strict=True))
+        found = dict(zip(rows, vectors, strict=True))
+        self._remember(found)
+        return dict(found)
 
 
 def read_vectors(

@@ -154,6 +154,14 @@ def test_a_date_to_come_back_at_is_understood() -> None:
     assert 90 < asked <= 100
 
 
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(days=-400), timedelta(days=400)])
+def test_a_date_to_come_back_at_is_meant_by_the_clock_of_the_service(ahead: timedelta) -> None:
+    now = datetime.now(UTC) + ahead
+    headers = {"date": format_datetime(now), "retry-after": format_datetime(now + timedelta(seconds=60))}
+    assert client_module._wait_asked(headers) == 60
+    assert client_module._wait_asked({**headers, "date": "yesterday"}) is None
+
+
 def test_a_pause_ends_when_the_work_is_cancelled(service: Service, url: str) -> None:
     service.faults.append(failure(429, {"Retry-After": "100"}))
     stop = threading.Event()

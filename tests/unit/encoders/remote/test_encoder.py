@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -35,13 +36,16 @@ def encoder(settings: RemoteSettings, folder: Path | None = None) -> RemoteEncod
 class Steps:
     """Remembers what was reported; cancels at a step."""
 
-    def __init__(self, cancel_at: int | None = None) -> None:
+    def __init__(self, cancel_at: int | None = None, *, after: int = 0) -> None:
         self.seen: list[tuple[int, int]] = []
+        self.messages: list[str] = []
         self.cancel_at = cancel_at
+        self.after = after
 
     def report(self, step: int, total: int, message: str, values: Mapping[str, float] | None = None) -> None:
         self.seen.append((step, total))
-        if self.cancel_at is not None and step >= self.cancel_at:
+        self.messages.append(message)
+        if self.cancel_at is not None and step >= self.cancel_at and len(self.seen) > self.after:
             raise Cancelled
 
 
@@ -154,6 +158,26 @@ def test_vectors_answered_before_a_failure_are_remembered(service: Service, url:
     with pytest.raises(EndpointFault):
         remote.encode_images(servers.pictures(10))
     assert remote.cost(servers.pictures(10)).cached == 4
+
+
+def test_answers_under_way_while_another_request_fails_are_remembered(
+    service: Service, url: str, tmp_path: Path
+) -> None:
+    settings = servers.settings(url, most_items=1, concurrency=4, retries=0)
+    service.faults.extend([JSONResponse({}, status_code=500)])
+    remote = encoder(settings, tmp_path)
+    with pytest.raises(EndpointFault):
+        remote.encode_images(servers.pictures(4))
+    assert remote.cost(servers.pictures(4)).cached == len(service.seen) - 1
+
+
+def test_the_accepted_half_of_a_refused_request_is_remembered(service: Service, url: str, tmp_path: Path) -> None:
+    settings = servers.settings(url, most_items=4, concurrency=1, retries=0)
+    service.faults.extend([JSONResponse({}, status_code=413), None, JSONResponse({}, status_code=500)])
+    remote = encoder(settings, tmp_path)
+    with pytest.raises(EndpointFault):
+        remote.encode_images(servers.pictures(4))
+    assert remote.cost(servers.pictures(4)).cached == 2
 
 
 def test_several_threads_may_remember_at_once(tmp_path: Path) -> None:
@@ -283,6 +307,38 @@ def test_progress_is_reported_after_each_request(service: Service, url: str) -> 
     assert steps.seen[0] == (0, 5)
     assert steps.seen[-1] == (5, 5)
     assert len(steps.seen) == 4
+
+
+def test_whoever_embeds_a_set_is_told_within_a_batch(service: Service, url: str) -> None:
+    steps = Steps()
+    remote = encoder(servers.settings(url, image_size=48, most_items=4, concurrency=1))
+    embed_images(remote, tiny.dataset(14), batch_size=8, progress=steps)
+    assert [step for step, _ in steps.seen] == [0, 4, 8, 8, 8, 12, 14, 14]
+    assert {total for _, total in steps.seen} == {14}
+    assert steps.messages[1] == f"pictures through far: requests to {remote.client.endpoint}"
+
+
+def test_a_pause_that_the_service_asked_for_is_said(
+    service: Service, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muc_core.encoders.remote.encoder.REPORT_EVERY_S", 0.1)
+    service.faults.append(JSONResponse({}, status_code=429, headers={"Retry-After": "1"}))
+    steps = Steps()
+    encoder(servers.settings(url, concurrency=1)).reporting_to(steps).encode_images(servers.pictures(2))
+    assert any("asked to be left alone for 1 s more" in message for message in steps.messages)
+    assert steps.seen[-1] == (2, 2)
+
+
+def test_a_service_that_hangs_can_be_given_up_at_once(
+    service: Service, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muc_core.encoders.remote.encoder.REPORT_EVERY_S", 0.1)
+    service.faults.append(JSONResponse({}, status_code=429, headers={"Retry-After": "60"}))
+    steps = Steps(cancel_at=0, after=3)
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        encoder(servers.settings(url, concurrency=1)).reporting_to(steps).encode_images(servers.pictures(2))
+    assert time.monotonic() - began < 30
 
 
 def test_cancelling_stops_between_requests_and_keeps_what_was_paid_for(

@@ -1,13 +1,12 @@
 """A disk that fills up in the middle of a training, and one that is read-only: a small tmpfs of its own.
 
-    python -m tests.chaos.disk FOLDER TRIALS SEED RESULT
-
-The mount is seen by this process and its children only (`unshare`), and goes with them.
+It is mounted in a name space of a forked process, is seen by that process and its children only, and goes with them.
 """
 
+import ctypes
 import dataclasses
 import json
-import random
+import os
 import subprocess
 import sys
 import time
@@ -18,39 +17,57 @@ from muc_core.errors import MucError
 from muc_core.jobs import JobTable
 from muc_core.workspace import Workspace
 from tests.chaos import notes
-from tests.chaos.forks import run_with_room
-from tests.chaos.scene import PATIENCE_S, DoesNotHold, Row, Scene, check_whole, done, go_on, over, prepare, start
+from tests.chaos.forks import Fork
+from tests.chaos.scene import PATIENCE_S, DoesNotHold, Row, Scene, check_whole, done, go_on, over, start
 
-MOUNTING = ("unshare", "--map-root-user", "--mount")
 SIZE_MB = 24
-
-
-def available() -> bool:
-    """Whether this user may mount in a name space of her own."""
-    try:
-        return subprocess.run([*MOUNTING, "true"], check=False, capture_output=True).returncode == 0
-    except OSError:
-        return False
+_NEW_MOUNTS, _NEW_USER = 0x00020000, 0x10000000  # of unshare(2)
 
 
 def full(scene: Scene) -> Row:
-    return _in_a_mount(scene, "full")
+    """The disk fills up in a training."""
+    return _in_a_mount(scene, "full", _fill_up)
 
 
 def read_only(scene: Scene) -> Row:
-    return _in_a_mount(scene, "read_only")
+    """Nothing can be written, and then it can again."""
+    return _in_a_mount(scene, "read-only", _forbid_writing)
 
 
-def _in_a_mount(scene: Scene, name: str) -> Row:
-    if not available():
-        return Row(f"{name}: not tried, this system does not let its users mount", "nothing was tried")
-    result = scene.folder / f"{name}.json"
-    (scene.folder / name).mkdir()
-    arguments = [str(scene.folder), str(scene.trials), str(scene.random.randrange(2**32)), name, str(result)]
-    status = run_with_room("tests.chaos.disk", arguments, prefix=MOUNTING)
+def _in_a_mount(scene: Scene, name: str, run: Callable[[Scene, Path], Row]) -> Row:
+    folder, result = scene.folder / name, scene.folder / f"{name}.json"
+    folder.mkdir()
+
+    def main() -> int:
+        if not _mount(folder):
+            return _NOT_ALLOWED
+        result.write_text(json.dumps(dataclasses.asdict(run(scene, folder))))
+        return 0
+
+    with (scene.folder / f"{name}.log").open("ab") as log:
+        status = Fork(main, log).wait()
+    if status == _NOT_ALLOWED:
+        return Row(f"{name}: not tried", "this system does not let its users mount anything")
     if status:
-        raise DoesNotHold(f"the process in the mount ended with {status}")
+        raise DoesNotHold(f"the process in the mount ended with {status}: {(scene.folder / f'{name}.log').read_text()}")
     return Row(**json.loads(result.read_text()))
+
+
+_NOT_ALLOWED = 77
+
+
+def _mount(folder: Path) -> bool:
+    """Enter name spaces of one's own and mount a tmpfs; False where that is not allowed."""
+    users = f"0 {os.getuid()} 1", f"0 {os.getgid()} 1"
+    if ctypes.CDLL(None, use_errno=True).unshare(_NEW_MOUNTS | _NEW_USER):
+        return False
+    Path("/proc/self/setgroups").write_text("deny")
+    for file, users_map in zip(("uid_map", "gid_map"), users, strict=True):
+        Path(f"/proc/self/{file}").write_text(users_map)
+    tmpfs = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "tmpfs", str(folder)]
+    return all(
+        subprocess.run(command, check=False).returncode == 0 for command in (["mount", "--make-rprivate", "/"], tmpfs)
+    )
 
 
 def _fill_up(scene: Scene, folder: Path) -> Row:
@@ -147,18 +164,3 @@ def _remount(how: str, folder: Path) -> None:
 
 def _content(home: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(home.rglob("*")) if path.is_file()}
-
-
-def main() -> int:
-    folder, trials, seed, name, result = sys.argv[1:6]
-    target = Path(folder) / name
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "tmpfs", str(target)], check=True)
-    prepare()
-    scene = Scene(Path(folder), Path(folder) / "pictures", int(trials), random.Random(int(seed)))
-    row = {"full": _fill_up, "read_only": _forbid_writing}[name](scene, target)
-    Path(result).write_text(json.dumps(dataclasses.asdict(row)))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -73,13 +73,13 @@ def fork_worker(command: Sequence[str], log: BinaryIO, environment: Mapping[str,
     return Fork(main, log)
 
 
-def run_with_room(module: str, arguments: Sequence[str], *, prefix: Sequence[str] = ()) -> int:
+def run_with_room(module: str, arguments: Sequence[str]) -> int:
     """Run `python -m MODULE` in a process that can fork workers."""
     environment = {
         **os.environ,
         **{"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "STREAMLIT_LOGGER_LEVEL": "error"},
     }
-    command = [*prefix, sys.executable, "-m", module, *arguments, ROOM]
+    command = [sys.executable, "-m", module, *arguments, ROOM]
     return subprocess.run(command, env=environment, check=False).returncode
 
 

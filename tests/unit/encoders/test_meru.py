@@ -10,13 +10,14 @@ from torch.nn import functional as F
 from muc_core.auditing import Audited, audit_encoders
 from muc_core.comparison import compare
 from muc_core.encoders.base import similarity_of
-from muc_core.encoders.embed import embed_images, embed_texts
+from muc_core.encoders.embed import AUDIT_VIEWS, embed_images, embed_texts
 from muc_core.encoders.families.meru import CURVATURE, ENTAILMENT, MeruEncoder, MeruFamily, MeruModel
 from muc_core.encoders.family import FAMILIES, Batch
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.errors import MucError
 from muc_core.evaluation.weights import at_strength
-from muc_core.losses.lorentz import entailment, pairwise_distance
+from muc_core.evaluation.white_box import EvaluationSettings, Pictures, Subject, WhiteBox
+from muc_core.losses.lorentz import entailment, outside, pairwise_distance
 from tests import tiny
 
 MERU = FAMILIES.get("meru")
@@ -140,3 +141,20 @@ def test_an_audit_and_a_comparison_go_by_distance() -> None:
     }
     assert result.mode == "image-text"
     assert all(math.isfinite(item.after) for item in result.items)
+
+
+def test_white_box_figures_go_by_distance_and_tell_of_norms_and_cones() -> None:
+    data, black_box = tiny.dataset(18), encoder(0, log_curvature=0.5)
+    forget, retain, held_out = (data.subset(data.ids[start : start + 6]) for start in (0, 6, 12))
+    box = WhiteBox(Pictures(forget, retain, held_out), EvaluationSettings(views=2))
+    values = box.evaluate(Subject(black_box, AUDIT_VIEWS)).values
+    images, texts = embed_images(black_box, forget), embed_texts(black_box, [text or "" for text in forget.texts])
+    c = torch.tensor(math.exp(0.5))
+    own = pairwise_distance(images, texts, c).diagonal()
+    assert values["similarity_forget"] == pytest.approx(-float(own.mean()), abs=1e-4)
+    root = torch.zeros(1, images.shape[1])
+    assert values["root_images_forget"] == pytest.approx(float(pairwise_distance(images, root, c).mean()), abs=1e-3)
+    assert values["outside_forget"] == pytest.approx(float(torch.rad2deg(outside(texts, images, c)).mean()), abs=0.1)
+    both = torch.cat([texts, embed_texts(black_box, [text or "" for text in (*retain.texts, *held_out.texts)])])
+    first = pairwise_distance(images, both, c).argmin(dim=1) == torch.arange(6)
+    assert values["i2t_r1_forget"] == pytest.approx(float(first.float().mean()))

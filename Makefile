@@ -13,7 +13,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint format bench chaos results schemas clean distclean browser
+.PHONY: help install run test lint format advisories bench chaos hostile results schemas clean distclean browser
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,11 +27,19 @@ run: $(INSTALLED) ## serve the dashboard on 127.0.0.1:8501 (PORT= changes it)
 test: $(INSTALLED_DEV) browser ## run every test, the browser tests included (ARGS= goes to pytest)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
-lint: $(INSTALLED_DEV) ## ruff, mypy and the import rules
+lint: $(INSTALLED_DEV) ## ruff, mypy, the import rules and bandit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml muc_core dashboard
+
+advisories: $(INSTALLED_DEV) ## ask the package index for security advisories on all pins; fails where it serves none
+	$(BIN)/python -m tests.advisories
+
+hostile: $(INSTALLED_DEV) ## send a thousand hostile files through every entry point and print what became of them
+	rm -rf build/hostile
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.hostile build/hostile
 
 format: $(INSTALLED_DEV) ## mend formatting and import order
 	$(BIN)/ruff format .

@@ -13,7 +13,7 @@ from muc_core.errors import MucError
 if TYPE_CHECKING:
     from muc_core.evidence.keys import Ed25519PrivateKey
 
-PASSPHRASE = "MUC_KEY_PASSPHRASE"
+PASSPHRASE = "MUC_KEY_PASSPHRASE"  # nosec B105
 """Environment variable with the passphrase, for programs; people are asked."""
 
 app = typer.Typer(invoke_without_command=True)

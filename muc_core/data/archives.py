@@ -17,7 +17,8 @@ from muc_core.data.paths import clean_path, is_clutter
 from muc_core.errors import MucError
 
 MAX_MEMBERS = 10_000
-MAX_UNPACKED_BYTES = 2**30
+MAX_UNPACKED_BYTES = 512 * 2**20
+"""Of all archives that come together; what is unpacked is held in memory."""
 
 _ENCRYPTED = 0x1
 _UTF8_NAME = 0x800
@@ -25,18 +26,19 @@ _MOST_BYTES_A_MEMBER = 1024
 """An entry in the list of members takes 46 bytes and the member's name; no honest list needs more on average."""
 
 
-def read_archive(archive: bytes | Path, name: str) -> Iterator[tuple[str, bytes | MucError]]:
+def read_archive(archive: bytes | Path, name: str, *, before: int = 0) -> Iterator[tuple[str, bytes | MucError]]:
     """The members of a zip as (path, bytes), or (path, the error that says why this one is refused).
 
-    Folders, dotfiles and what operating systems add are passed over. When the archive unpacks to more than
-    `MAX_UNPACKED_BYTES`, the last pair carries the archive's own name and an error, and the rest is left out.
+    Folders, dotfiles and what operating systems add are passed over. When more than `MAX_UNPACKED_BYTES`
+    are unpacked, the `before` bytes of earlier archives among them, the last pair carries the archive's own name and an
+    error, and the rest is left out.
 
     Raises:
         MucError: not a zip, damaged as a whole, or more than `MAX_MEMBERS` members.
     """
     with _open(archive, name) as packed:
         members = [member for member in packed.infolist() if not _name_of(member).endswith(("/", "\\"))]
-        unpacked = 0
+        unpacked = before
         for position, member in enumerate(members):
             shown = _name_of(member)
             most = min(MAX_FILE_BYTES, MAX_UNPACKED_BYTES - unpacked)
@@ -60,8 +62,9 @@ def read_archive(archive: bytes | Path, name: str) -> Iterator[tuple[str, bytes 
                     limit = f"{MAX_FILE_BYTES / 2**20:g} MB"
                     yield path, MucError(f"in {name}: {path} unpacks to more than {limit}; smaller files are accepted")
             if unpacked > MAX_UNPACKED_BYTES:
-                limit, rest = f"{MAX_UNPACKED_BYTES / 2**30:g} GB", len(members) - position
-                yield name, MucError(f"{name} unpacks to more than {limit}; its last {rest:,} files were left out")
+                what = f"{name} unpacks" if not before else f"{name} and the archives before it unpack"
+                limit, rest = f"{MAX_UNPACKED_BYTES / 2**20:g} MB", len(members) - position
+                yield name, MucError(f"{what} to more than {limit}; its last {rest:,} files were left out")
                 return
 
 

@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 
 from muc_core.data.dataset import ImageTextDataset, Item
+from muc_core.data.files import read_file
 from muc_core.data.paths import match_key, name_some
 from muc_core.errors import MucError
 
@@ -21,9 +22,12 @@ _COLUMNS = {
     "owner": ("owner",),
 }
 _MOST_PROBLEMS = 20
+MAX_BYTES = 64 * 2**20
+MAX_LINE = 2**20
+MAX_LINES = 10**6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Caption:
     """What one line says of a file; `line` counts from 1."""
 
@@ -52,8 +56,10 @@ def parse_captions(data: bytes, name: str) -> CaptionTable:
     and named among the problems; of two lines for one file the first counts.
 
     Raises:
-        MucError: nothing can be read: not UTF-8, no column for the file or the caption.
+        MucError: nothing can be read: not UTF-8, no column for the file or the caption, or more than `MAX_BYTES`,
+            `MAX_LINES` or a line of more than `MAX_LINE`.
     """
+    _check_size(data, name)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -78,6 +84,20 @@ def parse_captions(data: bytes, name: str) -> CaptionTable:
     return CaptionTable(captions, tuple(problems))
 
 
+def _check_size(data: bytes, name: str) -> None:
+    if len(data) > MAX_BYTES:
+        raise MucError(f"{name} has {len(data) / 2**20:,.0f} MB; caption files up to {MAX_BYTES // 2**20} MB are read")
+    if data.count(b"\n") > MAX_LINES:
+        raise MucError(f"{name} has more than {MAX_LINES:,} lines; split it and its pictures into several sets")
+    start = 0
+    while len(data) - start > MAX_LINE:
+        end = data.rfind(b"\n", start, start + MAX_LINE)
+        if end < 0:
+            line = data.count(b"\n", 0, start) + 1
+            raise MucError(f"{name}, line {line:,} has more than {MAX_LINE / 2**20:g} MB; is it a file of captions?")
+        start = end + 1
+
+
 def with_captions(dataset: ImageTextDataset, path: Path) -> ImageTextDataset:
     """Pictures with the captions of a file, in place of those they have. Labels and owners stay.
 
@@ -86,11 +106,7 @@ def with_captions(dataset: ImageTextDataset, path: Path) -> ImageTextDataset:
     Raises:
         MucError: the file cannot be read, or a line of it; a picture has no caption in it.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise MucError(f"the captions {path} cannot be read: {error.strerror or error}") from error
-    table = parse_captions(data, path.name)
+    table = parse_captions(read_file(path, f"the captions {path}", MAX_BYTES), path.name)
     if table.problems:
         raise MucError(table.problems[0])
     bare = Counter(_bare(file) for file in table.captions)

@@ -20,7 +20,10 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MIN_SIDE = 8
 MAX_PIXELS = 50_000_000
 MAX_FILE_BYTES = 200 * 2**20
+MAX_SCANS = 100
+"""Passes of a JPEG over its pixels; an honest one has about ten, and each costs as much as the first."""
 
+_SCAN = b"\xff\xda"
 _KINDS = "PNG, JPEG, WebP, GIF, BMP and TIFF files"
 _LIMITS = f"pictures from {MIN_SIDE} x {MIN_SIDE} pixels to {MAX_PIXELS // 10**6} megapixels are accepted"
 _TURNS = {
@@ -59,6 +62,8 @@ def decode_image(data: bytes, name: str) -> Decoded:
     if len(data) > MAX_FILE_BYTES:
         raise BadImage(f"{name} has {len(data) / 2**20:.0f} MB; files up to {MAX_FILE_BYTES // 2**20} MB are accepted")
     image = _open(BytesIO(data), name)
+    if image.format in ("JPEG", "MPO") and data.count(_SCAN) > MAX_SCANS:
+        raise BadImage(f"{name} goes over its pixels more than {MAX_SCANS} times; save it as an ordinary JPEG")
     notes: list[str] = []
     try:
         if getattr(image, "is_animated", False):
@@ -129,13 +134,13 @@ def _to_rgb(image: Image.Image, name: str, notes: list[str]) -> Image.Image:
     if image.mode in ("I", "F"):
         raise BadImage(f"{name} has 32-bit values of unknown range; pictures with 8 or 16 bits a channel are accepted")
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        alpha = rgba.getchannel("A")
+        # a large picture takes 200 MB: no copy more than needed
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         opaque = Image.new("RGB", image.size, "white")
-        opaque.paste(rgba.convert("RGB"), mask=alpha)
-        if alpha.getextrema() != (255, 255):
+        opaque.paste(rgba, mask=rgba)
+        if rgba.getchannel("A").getextrema() != (255, 255):
             notes.append(f"{name} has transparent areas; they were laid on white")
         return opaque
     if image.mode == "CMYK":
         notes.append(f"{name} has print colours (CMYK); they were converted to RGB and may look slightly different")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

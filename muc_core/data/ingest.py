@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from muc_core.data.archives import read_archive
-from muc_core.data.captions import Caption, CaptionTable, is_caption_file, parse_captions
+from muc_core.data.captions import MAX_BYTES, Caption, CaptionTable, is_caption_file, parse_captions
 from muc_core.data.columns import ColumnBuilder, ColumnItems, TextColumn, TextIds
 from muc_core.data.dataset import LARGE, ImageTextDataset, Item
 from muc_core.data.decode import MAX_FILE_BYTES, check_header, decode_image, to_square_tensor
+from muc_core.data.files import read_file
 from muc_core.data.interpolation import Interpolation
 from muc_core.data.paths import clean_path, guess_caption, is_clutter, match_key, name_some
 from muc_core.data.pictures import FilePictures
@@ -239,6 +240,7 @@ class _Collected:
         self._sources = [self._loose]
         self._pictures: list[_Picture] = []
         self._contents: dict[str, list[bytes]] = {}
+        self._unpacked = 0
 
     def add_upload(self, file_name: str, content: bytes) -> None:
         try:
@@ -253,12 +255,13 @@ class _Collected:
         self._sources.append(source)
         empty = True
         try:
-            for path, content in read_archive(archive, archive_name):
+            for path, content in read_archive(archive, archive_name, before=self._unpacked):
                 empty = False
                 if isinstance(content, MucError):
                     source.seen.add(match_key(path))
                     self._reject(path, content)
                 else:
+                    self._unpacked += len(content)
                     self._add_bytes(path, content, source)
             if empty:
                 raise MucError(f"{archive_name} holds no files; pack pictures into it")
@@ -285,7 +288,7 @@ class _Collected:
 
     def add_captions(self, path: str, content: bytes | Path, source: _Source | None = None) -> None:
         try:
-            table = parse_captions(_read(content, path), path)
+            table = parse_captions(content if isinstance(content, bytes) else read_file(content, path, MAX_BYTES), path)
         except MucError as error:
             self._reject(path, error)
         else:

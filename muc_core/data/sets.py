@@ -8,11 +8,13 @@ import os
 import random
 from collections import Counter
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import muc_core.data.formats  # noqa: F401  (registers them)
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.demo import load_demo
+from muc_core.data.files import read_file
 from muc_core.data.formats.base import FORMATS, DataFormat
 from muc_core.data.paths import name_some
 from muc_core.data.splits import DataSplit
@@ -26,6 +28,7 @@ _PARTS = {
     "calibration": "never trained on: for calibration",
 }
 _IMAGES = "?images="
+_MOST_BYTES_OF_IDS = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -190,13 +193,11 @@ def _draw_ids(value: str, dataset: ImageTextDataset, split: DataSplit | None) ->
 
 def _read_ids(file: Path, dataset: ImageTextDataset) -> tuple[str, ...]:
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise MucError(f"the file of ids {file} cannot be read: {error.strerror or error}") from error
+        text = read_file(file, f"the file of ids {file}", _MOST_BYTES_OF_IDS).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise MucError(f"the file of ids {file} is not UTF-8 text; save it with the encoding UTF-8") from error
     first_line: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(StringIO(text, newline=None), start=1):
         item_id = line.strip()
         if not item_id or item_id.startswith("#"):
             continue

@@ -69,7 +69,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         MucError: the file is missing, too large, damaged, of an unknown kind, or would have to run code to be opened.
     """
-    kind = _kind_of(path)
+    kind = kind_of(path)
     if kind == "onnx":
         return Checkpoint(path, kind, {}, {})
     if kind == "torchscript":
@@ -180,7 +180,8 @@ _KINDS = (
 )
 
 
-def _kind_of(path: Path) -> Kind:
+def kind_of(path: Path) -> Kind:
+    """What kind of weight file it is, told from its first bytes. Raises `MucError` when it is none."""
     with _readable(path):
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -242,7 +243,7 @@ _REACHES_OUT = re.compile(
 
 
 def _torchscript_sources(path: Path) -> list[str]:
-    if _kind_of(path) != "torchscript":
+    if kind_of(path) != "torchscript":
         raise MucError(f"{path.name} is not a TorchScript archive; make one with torch.jit.trace or torch.jit.script")
     try:
         with zipfile.ZipFile(path) as archive:

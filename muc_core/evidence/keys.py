@@ -37,7 +37,7 @@ def new_key() -> Ed25519PrivateKey:
 
 def write_private_key(key: Ed25519PrivateKey, passphrase: str | None) -> bytes:
     """The private key as PEM, encrypted unless the passphrase is None. Raises `MucError` for an empty passphrase."""
-    if passphrase == "":
+    if passphrase == "":  # nosec B105
         raise MucError("the passphrase is empty; a signing key needs one, because whoever reads its file could sign")
     lock = NoEncryption() if passphrase is None else BestAvailableEncryption(passphrase.encode())
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock)

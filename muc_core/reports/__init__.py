@@ -1,7 +1,7 @@
 """An audit's result for other programs and for people: JUnit XML, and one self-contained page of HTML."""
 
 from html import escape
-from xml.etree import ElementTree
+from xml.etree import ElementTree  # nosec B405
 
 from muc_core.audit.result import AuditResult, Change, Finding
 

@@ -1,6 +1,7 @@
 """Adding encoders from elsewhere to the workspace: recognised, completed, tried once, and only then kept."""
 
 import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,17 +12,20 @@ from torch import Tensor
 
 from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.backbones import build_backbone
-from muc_core.encoders.checkpoint import file_digest
+from muc_core.encoders.base import Encoder
+from muc_core.encoders.checkpoint import file_digest, kind_of
 from muc_core.encoders.families.onnx import TEXT
 from muc_core.encoders.family import FAMILIES
+from muc_core.encoders.load import load_encoder
 from muc_core.encoders.manifest import EncoderManifest, Output, check_name, explain, installed_versions
 from muc_core.encoders.preprocessing import Preprocessing
 from muc_core.encoders.recognition.recognise import recognise
 from muc_core.encoders.recognition.recognition import Recognition
-from muc_core.encoders.recognition.sources import locate
+from muc_core.encoders.recognition.sources import Source, locate
 from muc_core.errors import MucError
 from muc_core.progress import SILENT, Progress
 from muc_core.workspace.index import MANIFEST
+from muc_core.workspace.trial import PROGRAMS, try_program
 from muc_core.workspace.workspace import EncoderRecord, Workspace
 
 _SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".onnx", ".safetensors", ".tar", ".torchscript")
@@ -86,6 +90,76 @@ def examine(
 ) -> Examined:
     """Recognise a weight file; nothing is added. Arguments and errors as in `import_encoder`."""
     found = locate(source)
+    if kind_of(found.path) in PROGRAMS:
+        try_program(
+            {
+                "path": str(found.path.absolute()),
+                "arch": arch,
+                "size": size,
+                "mean": mean,
+                "std": std,
+                "interpolation": interpolation,
+                "text_onnx": None if text_onnx is None else str(text_onnx.absolute()),
+            },
+            [found.path] if text_onnx is None else [found.path, text_onnx],
+        )
+    return _recognised(
+        found,
+        arch=arch,
+        size=size,
+        mean=mean,
+        std=std,
+        interpolation=interpolation,
+        output=output,
+        text_onnx=text_onnx,
+        file_name=file_name,
+    )
+
+
+def try_out(
+    path: str,
+    *,
+    arch: str | None,
+    size: int | None,
+    mean: tuple[float, float, float] | None,
+    std: tuple[float, float, float] | None,
+    interpolation: Interpolation | None,
+    text_onnx: str | None,
+) -> None:
+    """What is done with a program before it is used, in a process of its own: it is recognised, loaded and tried.
+
+    Raises:
+        MucError: as `import_encoder` does.
+    """
+    examined = _recognised(
+        Source(Path(path), Path(path).name),
+        arch=arch,
+        size=size,
+        mean=mean,
+        std=std,
+        interpolation=interpolation,
+        text_onnx=None if text_onnx is None else Path(text_onnx),
+    )
+    manifest = _manifest_of(examined, name_for(path), None)
+    with tempfile.TemporaryDirectory(prefix="muc-trial-") as folder:
+        for name, file in (examined.recognition.files or {}).items():
+            Path(folder, name).symlink_to(file)
+        manifest = manifest.model_copy(update={"files": dict.fromkeys(examined.recognition.files or {}, "")})
+        _try(load_encoder(manifest, Path(folder)))
+
+
+def _recognised(
+    found: Source,
+    *,
+    arch: str | None,
+    size: int | None,
+    mean: tuple[float, float, float] | None,
+    std: tuple[float, float, float] | None,
+    interpolation: Interpolation | None,
+    output: Output | None = None,
+    text_onnx: Path | None = None,
+    file_name: str | None = None,
+) -> Examined:
     recognition = recognise(found.path, arch=arch or found.architecture)
     if found.preprocessing is not None:
         recognition = replace(
@@ -181,9 +255,25 @@ def add_examined(
     workspace: Workspace, examined: Examined, *, name: str, title: str | None = None, progress: Progress = SILENT
 ) -> EncoderRecord:
     """Add what `examine` found. Raises `MucError` as `import_encoder` does."""
+    recognition = examined.recognition
+    manifest = _manifest_of(examined, workspace.check_new_name(name), title)
+    if recognition.files is not None:
+        record = workspace.add_encoder(manifest, recognition.files)
+    else:
+        record = workspace.save_encoder(manifest, _complete(recognition), float16=False)
+    try:
+        progress.report(2, 3, "try it")
+        _try(workspace.load(name))
+    except BaseException:
+        workspace.delete_encoder(name)
+        raise
+    return record
+
+
+def _manifest_of(examined: Examined, name: str, title: str | None) -> EncoderManifest:
     recognition, report = examined.recognition, examined.report
-    manifest = EncoderManifest(
-        name=workspace.check_new_name(name),
+    return EncoderManifest(
+        name=name,
         title=title or f"{recognition.architecture} from {report.source}"[:200],
         family=recognition.family,
         architecture=recognition.architecture,
@@ -192,17 +282,6 @@ def add_examined(
         output=recognition.output,
         versions=installed_versions(),
     )
-    if recognition.files is not None:
-        record = workspace.add_encoder(manifest, recognition.files)
-    else:
-        record = workspace.save_encoder(manifest, _complete(recognition), float16=False)
-    try:
-        progress.report(2, 3, "try it")
-        _try(workspace, name)
-    except BaseException:
-        workspace.delete_encoder(name)
-        raise
-    return record
 
 
 def name_for(source: str) -> str:
@@ -275,9 +354,8 @@ def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return apart
 
 
-def _try(workspace: Workspace, name: str) -> None:
+def _try(encoder: Encoder) -> None:
     """Embed some noise. Raises `MucError` when the encoder does not give one finite vector a picture."""
-    encoder = workspace.load(name)
     size = encoder.image_size
     generator = torch.Generator().manual_seed(0)
     noise = torch.randint(0, 256, (TRIED, 3, size, size), dtype=torch.uint8, generator=generator)
@@ -307,14 +385,32 @@ def _copy(workspace: Workspace, folder: Path, name: str | None) -> EncoderRecord
         if Path(file).name != file or file_digest(folder / file) != digest:
             raise MucError(f"{folder / file} is not the file that its {MANIFEST} describes; copy the folder again")
     named = workspace.check_new_name(name or manifest.name)
+    if manifest.family in PROGRAMS:
+        _try_elsewhere(manifest, folder)
     record = workspace.add_encoder(
         manifest.model_copy(update={"name": named}), {file: folder / file for file in manifest.files}
     )
     if manifest.family == "remote":
         return record  # trying it would cost its owner's money
     try:
-        _try(workspace, named)
+        _try(workspace.load(named))
     except BaseException:
         workspace.delete_encoder(named)
         raise
     return record
+
+
+def _try_elsewhere(manifest: EncoderManifest, folder: Path) -> None:
+    """The program of an encoder of another workspace, in a process of its own. Raises `MucError`."""
+    prepared = manifest.preprocessing
+    images = [folder / file for file in manifest.files if file != TEXT]
+    if prepared is None or len(images) != 1:
+        raise MucError(f"{folder / MANIFEST} does not say which model it is and how its pictures are prepared")
+    text = folder / TEXT if TEXT in manifest.files else None
+    request = {
+        "path": str(images[0].absolute()),
+        "arch": None,
+        **prepared.model_dump(mode="json"),
+        "text_onnx": None if text is None else str(text.absolute()),
+    }
+    try_program(request, images if text is None else [*images, text])

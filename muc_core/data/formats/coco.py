@@ -7,9 +7,14 @@ from typing import Any
 
 from muc_core.data.columns import ColumnBuilder, ColumnItems, RepeatedId, TextColumn, TextIds
 from muc_core.data.dataset import ImageTextDataset
-from muc_core.data.formats.base import DataFormat, list_files, read_head, register_format, text_of, unreadable
+from muc_core.data.files import read_file
+from muc_core.data.formats.base import DataFormat, list_files, read_head, register_format, text_of
 from muc_core.data.pictures import FilePictures, check_files
 from muc_core.errors import MucError
+
+_MOST_BYTES = 100 * 2**20
+_MOST_PARTS = 6_000_000
+"""COCO's largest captions file has 88 MB and 3.6 million commas and brackets; each costs memory when it is read."""
 
 
 def open_coco(path: Path, images: Path | None = None) -> ImageTextDataset:
@@ -71,10 +76,11 @@ def _captions_files(path: Path) -> list[Path]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    raw = read_file(path, str(path), _MOST_BYTES)
+    if sum(map(raw.count, (b",", b"[", b"{"))) > _MOST_PARTS:
+        raise MucError(f"{path} lists more than {_MOST_PARTS:,} things; split it, or write it as WebDataset or parquet")
     try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise unreadable(path, error) from error
+        content = json.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise MucError(f"{path}: not UTF-8 text; save the file with the encoding UTF-8") from error
     except (ValueError, RecursionError) as error:

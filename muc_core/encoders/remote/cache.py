@@ -36,8 +36,9 @@ class VectorCache:
         with self._open() as database:
             for start in range(0, len(keys), _AT_ONCE):
                 part = keys[start : start + _AT_ONCE]
+                # question marks only: the keys are bound
                 marks = ", ".join("?" * len(part))
-                rows = database.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", part)
+                rows = database.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", part)  # nosec B608
                 found.update((key, np.frombuffer(content, dtype="<f4").astype(np.float32)) for key, content in rows)
         return found
 

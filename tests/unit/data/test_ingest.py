@@ -59,7 +59,17 @@ def test_a_bomb_costs_only_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MAX_UNPACKED_BYTES", 2**26)
     ingest = ingest_files([("bomb.zip", zip_bomb(members=100, megabytes=20)), GOOD[0]], name="upload")
     assert the_set(ingest).ids == ("good.png", "good.png (2)")
-    assert reasons(ingest)[-1] == "bomb.zip unpacks to more than 0.0625 GB; its last 97 files were left out"
+    assert reasons(ingest)[-1] == "bomb.zip unpacks to more than 64 MB; its last 97 files were left out"
+
+
+def test_bombs_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MAX_UNPACKED_BYTES", 2**26)
+    bombs = [(f"{number}.zip", zip_bomb(members=2, megabytes=20)) for number in range(3)]
+    said = [reason for reason in reasons(ingest_files([*bombs, GOOD[0]], name="upload")) if "unpack to more" in reason]
+    assert said == [
+        "1.zip and the archives before it unpack to more than 64 MB; its last 1 files were left out",
+        "2.zip and the archives before it unpack to more than 64 MB; its last 2 files were left out",
+    ]
 
 
 def test_two_files_of_one_name() -> None:

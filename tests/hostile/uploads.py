@@ -180,6 +180,11 @@ def hostile_upload(case: str) -> tuple[str, bytes]:
     return file_name, make()
 
 
+def hostile_name(case: str) -> str:
+    """The file name of a case, without building it."""
+    return _CASES[case][0]
+
+
 def hostile_cases() -> tuple[str, ...]:
     return tuple(_CASES)
 

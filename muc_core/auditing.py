@@ -24,6 +24,7 @@ from muc_core.comparison import ModeChoice
 from muc_core.data.controls import TRANSFORMED, strongly_changed
 from muc_core.data.copies import copies_among, without
 from muc_core.data.dataset import ImageTextDataset, Item
+from muc_core.data.splits import DataSplit
 from muc_core.encoders.base import Encoder, similarity_of
 from muc_core.encoders.embed import embed_texts, embed_views
 from muc_core.errors import MissingTextTower, MucError
@@ -34,6 +35,9 @@ VIEWS = 8
 GUARD_SIZE = 32
 BYSTANDERS = 400
 """Controls and retained pictures, of each, that are looked at for collateral, at most."""
+
+RETAINED = 100
+"""Retained pictures that are looked at when nobody says which."""
 
 UNEVEN_CAPTIONS = 0.02
 """Share of the others that have an item's caption, too: how far owner's items and controls may differ in it. Scores are
@@ -186,6 +190,17 @@ def _each_once(dataset: ImageTextDataset, whose: str) -> tuple[ImageTextDataset,
         f"Of {whose} {len(copies):,} {'is a copy' if len(copies) == 1 else 'are copies'} of another and left out, "
         f"such as {copy!r} of {first!r}: a picture counts once.",
     )
+
+
+def some_retained(
+    dataset: ImageTextDataset, split: DataSplit, owner: ImageTextDataset, *, seed: int
+) -> ImageTextDataset | None:
+    """`RETAINED` pictures of a split that were trained on and are not the owner's; None when there is none."""
+    others = [item_id for item_id in split.retain if owner.find(item_id) is None]
+    if not others:
+        return None
+    drawn = np.random.default_rng(seed).permutation(len(others))[:RETAINED]
+    return dataset.subset([others[place] for place in np.sort(drawn)], name="retain")
 
 
 def _draw(retained: ImageTextDataset, seed: int) -> ImageTextDataset:

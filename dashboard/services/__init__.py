@@ -24,7 +24,7 @@ import muc_core.encoders.load  # noqa: F401  (registers the families)
 from muc_core.audit.alignment import diagonal_of, image_text_factors, view_factors
 from muc_core.audit.audit import AuditSettings, check_counts
 from muc_core.audit.result import AuditResult
-from muc_core.auditing import Audited, audit_encoders
+from muc_core.auditing import Audited, audit_encoders, some_retained
 from muc_core.comparison import Comparison, Mode, ModeChoice, OrderChoice, compare
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.demo import demo_split, load_demo
@@ -540,6 +540,8 @@ class AuditPlan:
 
     Attributes:
         before: None when it cannot be compared with the encoder after.
+        retained: what is looked at for collateral beside the controls; None where the data are not known, or would be
+            sent to an encoder behind a URL.
         key: digest of everything that decides the result.
         long: whether it takes long enough to be made by a job.
     """
@@ -548,6 +550,7 @@ class AuditPlan:
     after: str
     owner: ImageTextDataset
     controls: ImageTextDataset
+    retained: ImageTextDataset | None
     key: str
     long: bool
 
@@ -559,7 +562,7 @@ class AuditPlan:
 LONG_WORK = 20e9
 """Bytes of weights times the share of their pictures' size in the demo's times pictures: above, an audit is a job."""
 MOST_AT_ONCE = 1_000
-"""Pictures and controls of an audit that a page makes itself."""
+"""Pictures of an audit that a page makes itself: the owner's, controls and retained ones."""
 
 
 def plan_audit(before: str, after: str, owner: ImageTextDataset, controls: ImageTextDataset | None) -> AuditPlan:
@@ -570,14 +573,23 @@ def plan_audit(before: str, after: str, owner: ImageTextDataset, controls: Image
     comparable = encoder(before).dimension == encoder(after).dimension
     names = [before, after] if comparable else [after]
     records = [workspace().encoder(name) for name in names]
-    parts = ["1", *(record.manifest.content_digest for record in records), owner.digest(), controls.digest()]
-    key = hashlib.sha256("/".join([*parts, str(VIEWS)]).encode()).hexdigest()
-    count = len(owner) + len(controls)
-    work = sum(count * size_of(record) * (encoder(record.manifest.name).image_size / 48) ** 2 for record in records)
     far = any(record.manifest.family == REMOTE for record in records)
-    return AuditPlan(
-        before if comparable else None, after, owner, controls, key, far or work > LONG_WORK or count > MOST_AT_ONCE
-    )
+    retained = _retained(before, after, owner) if comparable and not far else None
+    pictures = [owner, controls] if retained is None else [owner, controls, retained]
+    parts = ["2", *(record.manifest.content_digest for record in records), *(part.digest() for part in pictures)]
+    key = hashlib.sha256("/".join([*parts, str(VIEWS)]).encode()).hexdigest()
+    count = sum(map(len, pictures))
+    work = sum(count * size_of(record) * (encoder(record.manifest.name).image_size / 48) ** 2 for record in records)
+    long = far or work > LONG_WORK or count > MOST_AT_ONCE
+    return AuditPlan(before if comparable else None, after, owner, controls, retained, key, long)
+
+
+def _retained(before: str, after: str, owner: ImageTextDataset) -> ImageTextDataset | None:
+    """Some of the pictures that both encoders were to keep; None where nobody knows what they were trained on."""
+    if all(workspace().encoder(name).manifest.data is None for name in (before, after)):
+        return None
+    data = pair_data(before, after)
+    return some_retained(data.dataset, data.split, owner, seed=AuditSettings().seed)
 
 
 @st.cache_resource(show_spinner=False, scope="session")
@@ -606,6 +618,7 @@ def make_audit(plan: AuditPlan, progress: Progress, *, first_look: bool = False)
             plan.owner,
             plan.controls,
             before=both[0] if plan.before is not None else None,
+            retained=None if first_look else plan.retained,
             views=2 if first_look else VIEWS,
             probes=not first_look,
             settings=AuditSettings(permutations=999) if first_look else AuditSettings(),
@@ -682,6 +695,7 @@ def start_audit(plan: AuditPlan, owner: "Files | None", controls: "Files | None"
         after=plan.after,
         owner=_picture_set(plan.owner, owner, "demo", plan.key),
         controls=_picture_set(plan.controls, controls, data, plan.key),
+        retained=None if plan.retained is None else _picture_set(plan.retained, None, data, plan.key),
         key=plan.key,
         views=VIEWS,
     )

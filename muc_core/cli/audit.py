@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from muc_core.data.splits import DataSplit
 
 EXIT_CODES = {"forgotten": 0, "under-forgotten": 10, "over-forgotten": 11, "cannot tell": 12}
-RETAINED = 100
 QUICK_VIEWS, QUICK_PERMUTATIONS = 2, 999
 
 
@@ -63,7 +62,7 @@ def audit(
         str | None,
         typer.Option(
             help="Pictures that were trained on and not to be forgotten, to see what became of them; otherwise "
-            f"{RETAINED} drawn from those, where they are known.",
+            "some drawn from those, where they are known.",
             metavar="SET|PATH",
             show_default=False,
         ),
@@ -220,17 +219,12 @@ def _retained(
     spec: str | None, owner: "ImageTextDataset", dataset: "ImageTextDataset", split: "DataSplit | None", seed: int
 ) -> "ImageTextDataset | None":
     """The pictures to look at for collateral: those asked for, or some that were trained on; None: none are known."""
-    import numpy as np
-
+    from muc_core.auditing import some_retained
     from muc_core.data.sets import resolve_items
 
     if spec is not None:
         return resolve_items(spec, dataset=dataset, split=split)
-    others = [] if split is None else [item_id for item_id in split.retain if owner.find(item_id) is None]
-    if not others:
-        return None
-    drawn = np.random.default_rng(seed).permutation(len(others))[:RETAINED]
-    return dataset.subset([others[place] for place in np.sort(drawn)], name="retain")
+    return None if split is None else some_retained(dataset, split, owner, seed=seed)
 
 
 def _for_people(result: "AuditResult", title: str, files: list[Path]) -> RenderableType:

@@ -72,6 +72,7 @@ class AuditJob(BaseModel):
     after: str = Field(description="name of the encoder after")
     owner: PictureSet = Field(description="the owner's pictures")
     controls: PictureSet = Field(description="what they are compared with")
+    retained: PictureSet | None = Field(default=None, description="what is looked at for collateral, too")
     key: str = Field(description="digest of everything that decides the result")
     views: int = Field(default=VIEWS, ge=2, description="random views of each picture")
     seed: int = Field(default=0, ge=0, description="of views and permutations")
@@ -172,6 +173,7 @@ def run(settings: AuditJob, workspace: Workspace, progress: Progress) -> dict[st
     """Audit and keep the result. Returns `{"audit": id, "verdict": verdict}`; see `read_audit`."""
     try:
         owner, controls = settings.owner.open(), settings.controls.open()
+        retained = None if settings.retained is None else settings.retained.open()
         names = [name for name in (settings.before, settings.after) if name is not None]
         loaded = {name: workspace.load(name) for name in names}
         computed_from: list[Audited] = []
@@ -180,6 +182,7 @@ def run(settings: AuditJob, workspace: Workspace, progress: Progress) -> dict[st
             owner,
             controls,
             before=None if settings.before is None else loaded[settings.before],
+            retained=retained,
             views=settings.views,
             settings=AuditSettings(seed=settings.seed),
             keep=computed_from.append,
@@ -198,6 +201,7 @@ def run(settings: AuditJob, workspace: Workspace, progress: Progress) -> dict[st
                 **{f"encoder {name}": workspace.encoder(name).manifest.content_digest for name in names},
                 "owner": owner.digest(),
                 "controls": controls.digest(),
+                **({} if retained is None else {"retained": retained.digest()}),
             },
             files={
                 RESULT: result.model_dump_json(indent=1).encode(),

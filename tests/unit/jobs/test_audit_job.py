@@ -16,7 +16,7 @@ from muc_core.workspace import Workspace
 from tests.app.pair import write_pair
 from tests.unit.evidence.pack import KEY
 
-OWNER, CONTROLS = 6, 20
+OWNER, CONTROLS, RETAINED = 6, 20, 8
 
 
 def demo(ids: tuple[str, ...]) -> PictureSet:
@@ -28,7 +28,15 @@ def audit(folder: Path) -> Workspace:
     workspace = Workspace(folder / "home", assets=folder / "assets")
     split = demo_split()
     owner, controls = demo(split.forget[:OWNER]), demo(split.held_out[:CONTROLS])
-    job = AuditJob(before="demo-clip", after="demo-clip-ac", owner=owner, controls=controls, key="k", views=2)
+    job = AuditJob(
+        before="demo-clip",
+        after="demo-clip-ac",
+        owner=owner,
+        controls=controls,
+        retained=demo(split.retain[:RETAINED]),
+        key="k",
+        views=2,
+    )
     told = run(job, workspace, SILENT)
     assert told["audit"] == workspace.audits()[0].manifest.id
     return workspace
@@ -41,6 +49,10 @@ def test_a_kept_audit_gives_evidence_that_holds_and_one_too_large_gives_none(
     found = verify_pack(sign(kept_draft(record), KEY, write_reports), write_reports=write_reports)
     assert found.problems == ()
     assert found.result == read_audit(record).result
+    assert found.result is not None
+    assert found.result.collateral is not None
+    groups = found.result.collateral.groups
+    assert [(group.group, group.count) for group in groups] == [("controls", CONTROLS), ("retained", RETAINED)]
     assert found.manifest is not None
     assert found.manifest.title == f"Did demo-clip-ac forget these {OWNER} pictures?"
     origin = found.manifest.encoders["after"].origin

@@ -1,5 +1,7 @@
 """`muc verify`: whether an evidence pack is what was signed, and says what its vectors say."""
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +13,8 @@ from muc_core.cli.output import JsonFlag, emit
 from muc_core.errors import MucError
 
 if TYPE_CHECKING:
+    from muc_core.data.dataset import ImageTextDataset
+    from muc_core.evidence.reembed import Reembedded
     from muc_core.evidence.verify import PicturesMeant, Verification
 
 CHANGED = 20
@@ -29,10 +33,20 @@ def verify(
         ),
     ] = None,
     with_pictures: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="A folder with pictures: which of them the audit was about, and whether the owner's are all there.",
-            metavar="DIR",
+            help="A folder, or a data set as --data of other commands takes it: which of its pictures the audit was "
+            "about, and whether the owner's are all there.",
+            metavar="DIR|DATA",
+            show_default=False,
+        ),
+    ] = None,
+    with_encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="An encoder of the workspace, or a folder that holds one: asked again for the pictures, are its "
+            "answers the vectors in the pack?",
+            metavar="NAME|PATH",
             show_default=False,
         ),
     ] = None,
@@ -40,12 +54,14 @@ def verify(
 ) -> None:
     """Check evidence of an audit: signature, every file, and the statistics computed again from its vectors.
 
-    Needs neither a network nor an encoder. Ends with the exit code 0 when all of it holds, 20 when anything was changed
-    or one of the owner's pictures is missing, 2 for a wrong option or a file that cannot be read.
+    Needs neither a network nor an encoder. Ends with the exit code 0 when all of it holds, 20 when anything was
+    changed, one of the owner's pictures is missing, or the encoder answers otherwise, 2 for a wrong option or a file
+    that cannot be read.
 
     Example: `muc verify audit.muc.zip --public-key signing-key.pub.pem`
     """
-    from muc_core.data.ingest import ingest_folder, usable_dataset
+    if with_encoder is not None and with_pictures is None:
+        raise MucError("--with-encoder asks an encoder for pictures; name them with --with-pictures")
     from muc_core.evidence.container import MAX_BYTES
     from muc_core.evidence.keys import read_public_key
     from muc_core.evidence.verify import pictures_meant, verify_pack
@@ -61,16 +77,43 @@ def verify(
     except OSError as error:
         raise MucError(f"{pack} cannot be read ({error.strerror or error}); name an evidence pack") from error
     found = verify_pack(data, public_key=signer, write_reports=write_reports)
-    meant = None
+    meant, again = None, None
     if with_pictures is not None and found.verified and found.manifest is not None:
-        pictures = usable_dataset(ingest_folder(with_pictures, name=with_pictures.name), with_pictures)
+        pictures = _pictures(with_pictures)
         meant = pictures_meant(found.manifest, pictures)
-    missing = () if meant is None else meant.missing
-    emit(_for_programs(found, meant), _for_people(found, meant), as_json=as_json)
-    raise typer.Exit(0 if found.verified and not missing else CHANGED)
+        if with_encoder is not None:
+            again = _ask_again(data, found, with_encoder, pictures, quiet=as_json)
+    emit(_for_programs(found, meant, again), _for_people(found, meant, again), as_json=as_json)
+    holds = found.verified and (meant is None or not meant.missing) and (again is None or again.agrees)
+    raise typer.Exit(0 if holds else CHANGED)
 
 
-def _for_programs(found: "Verification", meant: "PicturesMeant | None") -> dict[str, object]:
+def _pictures(spec: str) -> "ImageTextDataset":
+    from muc_core.data.ingest import ingest_folder, usable_dataset
+    from muc_core.data.sets import load_dataset
+
+    path = Path(spec)
+    if spec == "demo" or path.is_file():
+        return load_dataset(spec)
+    return usable_dataset(ingest_folder(path, name=path.name), path)
+
+
+def _ask_again(
+    data: bytes, found: "Verification", encoder: str, pictures: "ImageTextDataset", *, quiet: bool
+) -> "Reembedded":
+    from muc_core.cli.progress import Bar
+    from muc_core.evidence.reembed import ask_again
+    from muc_core.workspace import Workspace
+    from muc_core.workspace.workspace import encoder_in, load_record
+
+    record = encoder_in(Path(encoder)) if Path(encoder).is_dir() else Workspace().encoder(encoder)
+    with Bar(quiet=quiet) as progress:
+        return ask_again(data, found, load_record(record), record.manifest.content_digest, pictures, progress)
+
+
+def _for_programs(
+    found: "Verification", meant: "PicturesMeant | None", again: "Reembedded | None"
+) -> dict[str, object]:
     return {
         "verified": found.verified,
         "problems": list(found.problems),
@@ -85,10 +128,11 @@ def _for_programs(found: "Verification", meant: "PicturesMeant | None") -> dict[
             "missing": list(meant.missing),
             "others": list(meant.others),
         },
+        "encoder": None if again is None else {**asdict(again), "agrees": again.agrees},
     }
 
 
-def _for_people(found: "Verification", meant: "PicturesMeant | None") -> RenderableType:
+def _for_people(found: "Verification", meant: "PicturesMeant | None", again: "Reembedded | None") -> RenderableType:
     if not found.verified or found.manifest is None or found.result is None:
         return Group("[bold]Not verified.[/bold]", *(f"- {_safe(problem)}" for problem in found.problems))
     manifest, result = found.manifest, found.result
@@ -113,7 +157,28 @@ def _for_people(found: "Verification", meant: "PicturesMeant | None") -> Rendera
             *_some("neither, or counted as a copy of another", meant.others),
             *_some("[bold]missing[/bold]: meant, but not in the folder", meant.missing),
         ]
+    if again is not None:
+        lines += ["", *_answers(again)]
     return Group(*lines)
+
+
+def _answers(again: "Reembedded") -> Iterator[str]:
+    """What the encoder answered when it was asked again."""
+    from muc_core.evidence.reembed import TOLERANCE
+
+    who = "the one that the pack names" if again.same_digest else "[bold]by its digest none that the pack names[/bold]"
+    yield f"The encoder is {who}; its answers were compared with the vectors of the encoder {again.role}."
+    parts = [(f"{again.pictures:,} pictures", again.furthest, again.picture)]
+    if again.furthest_caption is not None and again.captioned is not None:
+        parts.append((f"{again.captions:,} captions", again.furthest_caption, again.captioned))
+    for what, furthest, item in parts:
+        holds = "are" if furthest <= TOLERANCE else "[bold]are not[/bold]"
+        yield (
+            f"- its answers to {what} {holds} those in the pack: they differ by up to {furthest:.2g} of a vector's "
+            f"length (at {_safe(item)}), and {TOLERANCE:g} is allowed"
+        )
+    if again.missing:
+        yield f"- {again.missing:,} pictures are not at hand and were not asked"
 
 
 def _some(what: str, names: tuple[str, ...]) -> list[str]:

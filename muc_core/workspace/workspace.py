@@ -171,17 +171,7 @@ class Workspace:
 
     def load(self, name: str) -> "Encoder":
         """Build an encoder from its weights. Raises `UnknownName`; `MucError` when the weights are not those saved."""
-        from muc_core.encoders.checkpoint import file_digest
-        from muc_core.encoders.load import load_encoder
-
-        record = self.encoder(name)
-        for file, digest in record.manifest.files.items():
-            if file_digest(record.folder / file) != digest:
-                raise MucError(
-                    f"{record.folder / file} is not the file that its {MANIFEST} describes (another SHA-256); restore "
-                    "it or delete the encoder"
-                )
-        return load_encoder(record.manifest, record.folder)
+        return load_record(self.encoder(name))
 
     def check_new_name(self, name: str) -> str:
         """The name itself; ask before long work. Raises `MucError` when it cannot name an encoder or is taken."""
@@ -399,6 +389,25 @@ class Workspace:
         with new_file(path) as temporary:
             temporary.write_bytes(buffer.getvalue())
         return path
+
+
+def encoder_in(folder: Path) -> EncoderRecord:
+    """The encoder of a folder as workspaces have them, wherever that is. Raises `MucError` when it holds none."""
+    return EncoderRecord(index.read_entry(folder, ENCODERS), folder, shipped=False)
+
+
+def load_record(record: EncoderRecord) -> "Encoder":
+    """Build an encoder from its weights. Raises `MucError` when the files are not those that its manifest describes."""
+    from muc_core.encoders.checkpoint import file_digest
+    from muc_core.encoders.load import load_encoder
+
+    for file, digest in record.manifest.files.items():
+        if file_digest(record.folder / file) != digest:
+            raise MucError(
+                f"{record.folder / file} is not the file that its {MANIFEST} describes (another SHA-256); restore "
+                "it or delete the encoder"
+            )
+    return load_encoder(record.manifest, record.folder)
 
 
 def write_encoder(

@@ -46,7 +46,11 @@ def bench_methods(
     ] = None,
     methods: Annotated[
         list[str] | None,
-        typer.Option(help="Methods to run, likewise; all that there are. Retrain is always run.", metavar="NAME,..."),
+        typer.Option(
+            help="Methods to run, likewise; all that there are. Retrain is always run. With +contrast behind its name, "
+            "a method has CoUn's contrastive term, on supervised encoders.",
+            metavar="NAME,...",
+        ),
     ] = None,
     train_seeds: Annotated[int, typer.Option(min=1, help="Trainings of each original.")] = 3,
     unlearn_seeds: Annotated[int, typer.Option(min=1, help="Unlearnings of each original by each method.")] = 2,

@@ -9,17 +9,20 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 import muc_core.unlearning.methods  # noqa: F401  (registers them)
+from muc_core.encoders.family import FAMILIES
 from muc_core.errors import MucError, UnknownName
 from muc_core.jobs.bench.results import Result
 from muc_core.jobs.demo import ORIGINALS, UNLEARNED
 from muc_core.jobs.presets import PRESETS
 from muc_core.jobs.tasks.train import TrainJob
 from muc_core.jobs.tasks.unlearn import UnlearnJob
-from muc_core.unlearning.method import METHODS
+from muc_core.unlearning.method import METHODS, Method
 
 ORIGINAL, RETRAIN = "original", "retrain"
 FORGET = "owner:artist"
 RANDOM_TENTH = "random:10%"
+CONTRAST = "+contrast"
+"""Behind the name of a method: with CoUn's contrastive term, as strong as in CoUn."""
 SEARCH_SEED = 900
 """Of every trial of a search: none of the bench's unlearnings has it."""
 
@@ -31,7 +34,7 @@ class Plan(BaseModel):
 
     Attributes:
         families: of the demo's originals, such as "clip", or the name of one preset.
-        methods: names of unlearning methods; Retrain is always among them.
+        methods: names of unlearning methods, perhaps with CONTRAST behind them; Retrain is always among them.
         train_seeds, unlearn_seeds, eval_seeds: how many of each, from 0 on.
         epochs_scale: share of every recipe's epochs, at least one epoch: less than 1 is a rehearsal.
         data: what a preset is trained on when it does not say.
@@ -55,7 +58,7 @@ class Plan(BaseModel):
 
     def methods_of(self, family: str) -> list[str]:
         """The methods that work on a family of the demo, or on that of a preset."""
-        return [method for method in self.methods if METHODS.get(method).works_on(_encoders_of(family))]
+        return [method for method in self.methods if _suits(method, _encoders_of(family))]
 
     def changed(self, family: str, method: str) -> Values:
         return self.settings.get(family, {}).get(method, {})
@@ -155,19 +158,33 @@ def make_plan(
         PRESETS.get(preset).job("original", data=data)  # refuses a preset without data
     subjects = (preset,) if preset else tuple(dict.fromkeys(families or known_families()))
     for method in methods:
-        if not any(METHODS.get(method).works_on(_encoders_of(subject)) for subject in subjects):
-            METHODS.get(method).check_family(_encoders_of(subjects[0]))
+        if not any(_suits(method, _encoders_of(subject)) for subject in subjects):
+            registered(method).check_family(_encoders_of(subjects[0]))
+            raise MucError(f"{method} is for encoders that learn from classes; take {method.removesuffix(CONTRAST)}")
     chosen = methods or METHODS.names()
     return Plan(
         families=subjects,
         data=data,
         forget=forget or (FORGET if preset is None or PRESETS.get(preset).data == "demo" else RANDOM_TENTH),
-        methods=tuple(name for name in METHODS.names() if name in {*chosen, RETRAIN}),
+        methods=(*(name for name in METHODS.names() if name in {*chosen, RETRAIN}), *_contrasted(chosen)),
         train_seeds=train_seeds,
         unlearn_seeds=unlearn_seeds,
         eval_seeds=eval_seeds,
         epochs_scale=epochs_scale,
     )
+
+
+def registered(method: str) -> Method[Any]:
+    """The method of a plan's name for it. Raises `UnknownName`."""
+    return METHODS.get(method.removesuffix(CONTRAST))
+
+
+def _contrasted(methods: Sequence[str]) -> Iterator[str]:
+    return (method for method in dict.fromkeys(methods) if method.endswith(CONTRAST))
+
+
+def _suits(method: str, family: str) -> bool:
+    return registered(method).works_on(family) and (not method.endswith(CONTRAST) or FAMILIES.get(family).has_classes)
 
 
 def evaluations(plan: Plan) -> list[Evaluated]:
@@ -235,8 +252,9 @@ def _unlearned(original: Made, method: str, seed: int, plan: Plan) -> Made:
 
 
 def _made(original: Made, method: str, number: int, settings: Values, forget: str, seed: int) -> Made:
-    job = UnlearnJob(name="unnamed", method=method, original=original.name, forget=forget, settings=settings, seed=seed)
-    name = f"{original.family}-{method}-t{original.train_seed}-u{number}-{_digest(job.model_dump(mode='json'))[:8]}"
+    base = registered(method).name
+    job = UnlearnJob(name="unnamed", method=base, original=original.name, forget=forget, settings=settings, seed=seed)
+    name = f"{original.family}-{base}-t{original.train_seed}-u{number}-{_digest(job.model_dump(mode='json'))[:8]}"
     return Made(original.family, method, original.train_seed, number, job.model_copy(update={"name": name}))
 
 
@@ -245,8 +263,11 @@ def recipe_of(family: str, method: str) -> Values:
     found = {job.method: job.settings for job in UNLEARNED if job.original == f"demo-{family}"}
     preset = family if family in PRESETS.names() else f"demo-{family}"
     suited = PRESETS.get(preset).unlearning if preset in PRESETS.names() else {}
-    given = found.get(method, suited.get(method, {}))
-    return {"epochs": METHODS.get(method).settings().epochs, **given, "checkpoints": 1}
+    base = registered(method)
+    given = {**found.get(base.name, suited.get(base.name, {})), "checkpoints": 1}
+    if method.endswith(CONTRAST):
+        given["contrast"] = METHODS.get("coun").settings().contrast
+    return {"epochs": base.settings().epochs, **given}
 
 
 def _scaled(settings: Mapping[str, JsonValue], scale: float) -> Values:

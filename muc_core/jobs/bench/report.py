@@ -13,9 +13,8 @@ from muc_core.evaluation.gap import counting
 from muc_core.evaluation.metrics import METRICS, Metric
 from muc_core.evaluation.spread import Spread, spread
 from muc_core.evaluation.tables import Table
-from muc_core.jobs.bench.plan import ORIGINAL, known_families
+from muc_core.jobs.bench.plan import CONTRAST, ORIGINAL, known_families, registered
 from muc_core.jobs.bench.results import PLAN, Result, read_results
-from muc_core.unlearning.method import METHODS
 
 BEGIN, END = "<!-- written by `make results` -->", "<!-- end of what `make results` writes -->"
 SUMMARY = ("gap", "collateral", "rte", "views")
@@ -184,7 +183,8 @@ def title_of(method: str) -> str:
     if method == ORIGINAL:
         return "Original"
     try:
-        return METHODS.get(method).title
+        title = registered(method).title
+        return f"{title} + contrast" if method.endswith(CONTRAST) else title
     except UnknownName:  # results of a method that this version does not have
         return method
 

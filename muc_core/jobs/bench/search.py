@@ -23,13 +23,12 @@ from muc_core.data.sets import load_dataset, resolve_ids
 from muc_core.encoders.family import FAMILIES
 from muc_core.errors import MucError
 from muc_core.evaluation.utility import SetFigures, mean_difference
-from muc_core.jobs.bench.plan import ORIGINAL, RETRAIN, Made, Plan, Values, first_original, recipe_of, trial
+from muc_core.jobs.bench.plan import ORIGINAL, RETRAIN, Made, Plan, Values, first_original, recipe_of, registered, trial
 from muc_core.jobs.bench.pool import Answer, Device, attempt, crew
 from muc_core.jobs.bench.results import read_records
 from muc_core.jobs.bench.work import make
 from muc_core.jobs.tuning.measure import Material, Yardstick, look, pool_figures, set_figures
 from muc_core.progress import SILENT, Progress
-from muc_core.unlearning.method import METHODS
 from muc_core.unlearning.settings import CalibrationSettings
 from muc_core.workspace import Workspace
 
@@ -140,7 +139,7 @@ def search_space(family: str, method: str) -> dict[str, "BaseDistribution"]:
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    model = METHODS.get(method).settings
+    model = registered(method).settings
     recipe = _recipe(family, method)
     rate = recipe["learning_rate"]
     space: dict[str, BaseDistribution] = {
@@ -275,7 +274,7 @@ def _try(asked: tuple[Made, str], workspace: Workspace, progress: Progress) -> S
 
 
 def _recipe(family: str, method: str) -> Mapping[str, Any]:
-    values: Mapping[str, Any] = METHODS.get(method).settings.model_validate(recipe_of(family, method)).model_dump()
+    values: Mapping[str, Any] = registered(method).settings.model_validate(recipe_of(family, method)).model_dump()
     return values
 
 

@@ -18,7 +18,7 @@ from muc_core.evaluation.spread import spread
 from muc_core.evaluation.tables import Table
 from muc_core.jobs.bench.plan import Evaluated, Made, Plan, evaluations, known_families, make_plan, needed, recipe_of
 from muc_core.jobs.bench.pool import _Queue
-from muc_core.jobs.bench.report import BEGIN, END, Report, into_page, read_report
+from muc_core.jobs.bench.report import BEGIN, END, Report, into_page, read_report, title_of
 from muc_core.jobs.bench.results import PLAN, RESULTS, Audited, Result, read_results
 from muc_core.jobs.bench.run import run_plan
 from muc_core.jobs.presets import PRESETS
@@ -129,6 +129,23 @@ def test_a_preset_of_the_paper_runs_to_its_report_on_a_directory_in_cifars_forma
     assert report.families == (paper.name,)
     assert [result.error for result in report.results] == [None] * 3
     assert "gap" in next(result for result in report.results if result.method == "gradient-ascent").values
+
+
+def test_a_method_can_be_run_with_the_contrastive_term_of_coun_on_classifiers_alone() -> None:
+    found = plan(families=["simclr", "supervised"], methods=["neggrad", "neggrad+contrast"], train_seeds=1)
+    made = [each.made for each in evaluations(found)]
+    assert {each.family for each in made if each.method == "neggrad+contrast"} == {"supervised"}
+    jobs = {each.method: each.job for each in made if each.family == "supervised"}
+    plain_job, contrasted = jobs["neggrad"], jobs["neggrad+contrast"]
+    assert isinstance(contrasted, UnlearnJob)
+    assert contrasted.method == "neggrad"
+    assert contrasted.settings == {**plain_job.settings, "contrast": METHODS.get("coun").settings().contrast}
+    assert contrasted.name != plain_job.name
+    with pytest.raises(MucError, match="for encoders that learn from classes; take neggrad"):
+        plan(methods=["neggrad+contrast"])
+    with pytest.raises(UnknownName):
+        plan(families=["supervised"], methods=["nothing+contrast"])
+    assert title_of("neggrad+contrast") == "NegGrad + contrast"
 
 
 # the order of work

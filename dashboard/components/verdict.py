@@ -187,4 +187,4 @@ def _membership(result: AuditResult) -> None:
 
 
 def _p(p: float) -> str:
-    return "< .001" if p < 0.001 else f"{p:.3f}".replace("0.", ".", 1)
+    return "<\u00a0.001" if p < 0.001 else f"{p:.3f}".replace("0.", ".", 1)

@@ -150,10 +150,8 @@ def audit(
         from muc_core.data.controls import find_controls
         from muc_core.data.sets import is_named_set, resolve_items
         from muc_core.evidence.manifest import EncoderIdentity, Role, check_size
-        from muc_core.evidence.pack import sign, take_down
         from muc_core.jobs.fair_controls import refuse_fitted_controls
         from muc_core.reports import to_html, to_junit
-        from muc_core.reports.evidence import write_reports
         from muc_core.workspace import Workspace
         from muc_core.workspace.files import write_file
 
@@ -200,6 +198,10 @@ def audit(
         if target is not None:
             write_file(target, content.encode())
     if evidence is not None and signer is not None:
+        # imported here because the report brings matplotlib and a typesetter, which few audits ask for
+        from muc_core.evidence.pack import sign, take_down
+        from muc_core.reports.evidence import write_reports
+
         names: dict[Role, str | None] = {"before": before, "after": after, "retrained": retrained}
         known = {role: workspace.encoder(name).manifest for role, name in names.items() if name is not None}
         who = {role: EncoderIdentity.of(manifest) for role, manifest in known.items()}

@@ -40,11 +40,11 @@ class BackboneEncoder:
         return self.preprocessing.interpolation
 
     def encode_images(self, images: Tensor) -> Tensor:
-        return in_shares(self._vectors, images)
+        return in_shares(self._vectors, images.to(self._device))
 
     @torch.inference_mode()
     def _vectors(self, images: Tensor) -> Tensor:
-        vectors: Tensor = self._module(self.preprocessing.apply(images.to(self._device)))
+        vectors: Tensor = self._module(self.preprocessing.apply(images))
         return vectors.float().cpu()
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:

@@ -60,9 +60,13 @@ def tokenizer_of(architecture: str) -> Tokenizer:
     return small
 
 
+def tokens_of(architecture: str, texts: Sequence[str]) -> Tensor:
+    """Token ids `[n, context length]`, kept: an audit and its probes ask for the same captions again and again."""
+    return torch.stack([_tokens_of(architecture, text) for text in texts])
+
+
 @lru_cache(maxsize=10_000)
 def _tokens_of(architecture: str, text: str) -> Tensor:
-    """Kept because every audit, and every probe of one, asks for the same captions again."""
     return tokenizer_of(architecture)([text])[0]
 
 
@@ -117,8 +121,7 @@ class ClipEncoder:
         return in_shares(self._image_vectors, images.to(self._device))
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        tokens = torch.stack([_tokens_of(self._architecture, text) for text in texts])
-        return in_shares(self._text_vectors, tokens.to(self._device))
+        return in_shares(self._text_vectors, tokens_of(self._architecture, texts).to(self._device))
 
     @torch.inference_mode()
     def _image_vectors(self, images: Tensor) -> Tensor:

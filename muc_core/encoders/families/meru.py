@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from muc_core.data.augment import AugmentSettings
 from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.device import compute_device
-from muc_core.encoders.families.clip import MAX_LOGIT_SCALE, TINY, ClipFamily, preprocessing_of, tokenizer_of
+from muc_core.encoders.families.clip import MAX_LOGIT_SCALE, TINY, ClipFamily, preprocessing_of, tokens_of
 from muc_core.encoders.family import Batch, fit_weights
 from muc_core.encoders.loaders import register_family
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.encoders.preprocessing import Preprocessing
+from muc_core.encoders.threads import in_shares
 from muc_core.errors import MucError
 from muc_core.losses.contrast import Contrast, anchor_loss, both_ways
 from muc_core.losses.lorentz import entailment, exp_map, pairwise_distance
@@ -108,7 +109,7 @@ class MeruEncoder:
         self.dimension = model.dimension
         self.similarity = Similarity("lorentz", float(model.curvature.detach()))
         self._device = compute_device()
-        self._model = model.eval().to(self._device)
+        self._model = model.eval().to(self._device).to(memory_format=torch.channels_last)
         self._architecture = manifest.architecture
 
     @property
@@ -119,14 +120,21 @@ class MeruEncoder:
     def interpolation(self) -> Interpolation:
         return self.preprocessing.interpolation
 
-    @torch.inference_mode()
     def encode_images(self, images: Tensor) -> Tensor:
-        return self._model.lift_images(self.preprocessing.apply(images.to(self._device))).float().cpu()
+        return in_shares(self._image_points, images.to(self._device))
+
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        return in_shares(self._text_points, tokens_of(self._architecture, texts).to(self._device))
 
     @torch.inference_mode()
-    def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        tokens = tokenizer_of(self._architecture)(list(texts))
-        return self._model.lift_texts(tokens.to(self._device)).float().cpu()
+    def _image_points(self, images: Tensor) -> Tensor:
+        points: Tensor = self._model.lift_images(self.preprocessing.apply(images))
+        return points.float().cpu()
+
+    @torch.inference_mode()
+    def _text_points(self, tokens: Tensor) -> Tensor:
+        points: Tensor = self._model.lift_texts(tokens)
+        return points.float().cpu()
 
 
 class MeruFamily:

@@ -325,6 +325,9 @@ def saving(place: DeltaGenerator, whole: Callable[[], Story], words: Texts) -> N
             on_click="ignore",
             help=words.say("page.save_pdf_help"),
         )
+        st.page_link(
+            "app_pages/check_my_pictures.py", label=words.say("page.evidence_there"), icon=":material/verified:"
+        )
 
 
 def told(

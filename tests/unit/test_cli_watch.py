@@ -12,6 +12,7 @@ from muc_core.cli import app
 from muc_core.data.demo import demo_split
 from muc_core.jobs.watch import store
 from muc_core.workspace import Workspace
+from tests.unit.jobs.test_watch import hooked
 
 PICTURES, CONTROLS = 12, 24
 
@@ -55,13 +56,17 @@ def test_a_returned_trace_and_a_changed_model_are_told_and_end_in_exit_codes(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)  # as cron would
-    second = json.loads(muc("artist", "--once", "--json"))
+    with hooked() as (address, received):
+        second = json.loads(muc("artist", "--once", "--json", "--webhook", address))
+    assert received == []  # there is nothing to alert of
     assert (second["number"], second["alerts"]) == (2, [])
     assert second["moved"] < 1e-4
     assert second["p"] != first["p"]  # other views
     serve(workspace, "demo-clip")
     report = tmp_path / "look.xml"
-    third = json.loads(muc("artist", "--once", "--json", "--junit", report, code=10))
+    with hooked() as (address, received):
+        third = json.loads(muc("artist", "--once", "--json", "--junit", report, "--webhook", address, code=10))
+    assert [json.loads(content) for content in received] == [third]
     assert third["alerts"] == ["trace", "model"]
     assert third["p"] <= third["level"]
     assert 'failures="2"' in report.read_text()
@@ -74,6 +79,7 @@ def test_a_returned_trace_and_a_changed_model_are_told_and_end_in_exit_codes(
     assert json.loads(muc("--json")) == []
 
 
+@pytest.mark.slow
 def test_watching_in_a_loop_ends_with_the_last_look_and_a_changed_model_goes_on(workspace: Workspace) -> None:
     muc("artist", *NEW, "--once")
     serve(workspace, "demo-clip-ac-matched")

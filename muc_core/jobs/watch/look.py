@@ -10,9 +10,10 @@ from muc_core.audit.audit import AuditSettings
 from muc_core.audit.geometry import unit
 from muc_core.audit.result import GUARD, AuditResult
 from muc_core.auditing import audit_encoders
+from muc_core.comparison import ModeChoice
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.encoders.base import Encoder
-from muc_core.encoders.embed import embed_images
+from muc_core.encoders.embed import embed_images, embed_texts
 from muc_core.encoders.probes import SAME, Remembering
 from muc_core.errors import MucError
 from muc_core.jobs.watch.spec import Alert, Look
@@ -61,7 +62,7 @@ def make_look(watch: Watch, subject: Subject, progress: Progress = SILENT) -> tu
                 "register another watch"
             )
     after = subject.after.uncached() if isinstance(subject.after, Remembering) else subject.after
-    canaries = _canaries(after, subject)
+    canaries = _canaries(after, subject, spec.mode)
     result = audit_encoders(
         after,
         subject.owner,
@@ -78,12 +79,17 @@ def make_look(watch: Watch, subject: Subject, progress: Progress = SILENT) -> tu
 
 
 def moved(earlier: Float64, now: Float64) -> float | None:
-    """How far vectors `[n, d]` moved at most, in median distances between two of them; None for another length."""
+    """How far vectors `[parts, n, d]` moved at most, in median distances between two of their part.
+
+    None when there are others of them, or of another length.
+    """
     if earlier.shape != now.shape:
         return None
-    first, second = unit(earlier), unit(now)
-    typical = float(np.median(pdist(first)))
-    return float(np.linalg.norm(first - second, axis=1).max()) / max(typical, 1e-12)
+    return max(_moved(unit(first), unit(second)) for first, second in zip(earlier, now, strict=True))
+
+
+def _moved(earlier: Float64, now: Float64) -> float:
+    return float(np.linalg.norm(earlier - now, axis=1).max()) / max(float(np.median(pdist(earlier))), 1e-12)
 
 
 def smallest_p(watch: Watch, number: int) -> float:
@@ -91,9 +97,14 @@ def smallest_p(watch: Watch, number: int) -> float:
     return 1 / (watch.spec.permutations(number) + 1)
 
 
-def _canaries(after: Encoder, subject: Subject) -> Float64:
-    parts = (part.subset(part.ids[:CANARIES]) for part in (subject.owner, subject.controls))
-    return np.concatenate([embed_images(after, part).numpy() for part in parts]).astype(np.float64)
+def _canaries(after: Encoder, subject: Subject, mode: ModeChoice) -> Float64:
+    """Vectors `[1, n, d]` of some pictures, or `[2, n, d]` with their captions' where an audit asks for them."""
+    some = [part.subset(part.ids[:CANARIES]) for part in (subject.owner, subject.controls)]
+    found = [np.concatenate([embed_images(after, part).numpy() for part in some])]
+    texts = [text for part in some for text in part.texts if text]
+    if mode != "two-view" and after.has_text and len(texts) == len(found[0]):
+        found.append(embed_texts(after, texts).numpy())
+    return np.stack(found).astype(np.float64)
 
 
 def _look(watch: Watch, number: int, subject: Subject, result: AuditResult, canaries: Float64) -> Look:
@@ -151,10 +162,10 @@ def _told(
         if changed:
             told.append(f"The files of {', '.join(changed)} are others than at the look before.")
         elif distance is None:
-            told.append(f"The vectors of {after} have another length than at the look before: this is another model.")
+            told.append(f"The vectors of {after} have another form than at the look before: this is another model.")
         else:
             told.append(
-                f"{after} answers the same pictures otherwise than at the look before: vectors moved by up to "
-                f"{distance:.1%} of the typical distance between two pictures, and {SAME:.0%} is allowed."
+                f"{after} answers the same questions otherwise than at the look before: vectors moved by up to "
+                f"{distance:.1%} of the typical distance between two of them, and {SAME:.0%} is allowed."
             )
     return told

@@ -75,8 +75,8 @@ class Look(_Kept):
         effect: in units of the controls' spread.
         fair: whether the controls passed their guard; without it there is no alarm of a trace.
         can_alarm: whether a p as small as `level` was possible at all.
-        moved: how far fixed vectors moved since the look before, as a share of the typical distance between two
-            pictures; None at the first look, and where their length changed.
+        moved: how far the vectors of some pictures and captions moved since the look before, as a share of the
+            typical distance between two of them; None at the first look, and where their length changed.
         alerts: what is to be told.
         sentence: the same in words.
     """

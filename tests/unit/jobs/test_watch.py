@@ -2,6 +2,8 @@
 
 import json
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import islice
@@ -20,7 +22,7 @@ from muc_core.jobs.watch.tell import check_webhook, junit, line, post
 from muc_core.workspace import Workspace
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-VECTORS = np.arange(12.0).reshape(3, 4)
+VECTORS = np.arange(12.0).reshape(1, 3, 4)
 
 
 def spec(**changed: object) -> WatchSpec:
@@ -195,10 +197,14 @@ def test_looks_begin_an_interval_apart_and_missed_ones_are_not_made_up_for() -> 
 
 def test_how_far_vectors_moved_is_told_in_typical_distances() -> None:
     rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(16, 8))
+    vectors = rng.normal(size=(2, 16, 8))
     assert moved(vectors, vectors * 7) == pytest.approx(0, abs=1e-12)  # length carries no meaning
-    assert 0.5 < (moved(vectors, rng.normal(size=(16, 8))) or 0) < 2
-    assert moved(vectors, vectors[:, :4]) is None
+    other = rng.normal(size=(2, 16, 8))
+    assert 0.5 < (moved(vectors, other) or 0) < 2
+    one = np.stack([vectors[0], other[1]])  # only the captions
+    assert moved(vectors, one) == moved(vectors[1:], other[1:])
+    assert moved(vectors, vectors[..., :4]) is None
+    assert moved(vectors, vectors[:1]) is None
 
 
 def test_a_line_is_one_line_of_json() -> None:
@@ -243,17 +249,24 @@ class _Hook(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize(("status", "fault"), [(200, None), (500, "answered 500"), (302, "answered 302")])
-def test_a_webhook_is_told_once_and_its_fault_is_a_sentence_without_its_path(status: int, fault: str | None) -> None:
-    handler = type("Hook", (_Hook,), {"received": [], "status": status})
-    server = HTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+@contextmanager
+def hooked(status: int = 200) -> Iterator[tuple[str, list[bytes]]]:
+    """An address that takes what is posted, and what it was given."""
+    received: list[bytes] = []
+    server = HTTPServer(("127.0.0.1", 0), type("Hook", (_Hook,), {"received": received, "status": status}))
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
-        said = post(f"http://127.0.0.1:{server.server_port}/secret", '{"a": 1}')
+        yield f"http://127.0.0.1:{server.server_port}/secret", received
     finally:
         server.shutdown()
         server.server_close()
-    assert handler.received == [b'{"a": 1}']  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("status", "fault"), [(200, None), (500, "answered 500"), (302, "answered 302")])
+def test_a_webhook_is_told_once_and_its_fault_is_a_sentence_without_its_path(status: int, fault: str | None) -> None:
+    with hooked(status) as (address, received):
+        said = post(address, '{"a": 1}')
+    assert received == [b'{"a": 1}']
     assert (said is None) if fault is None else (said is not None and fault in said and "secret" not in said)
 
 

@@ -1,5 +1,6 @@
 """The form that starts an unlearning run; it checks what can be checked before the start."""
 
+import re
 from collections.abc import Mapping
 
 import streamlit as st
@@ -23,6 +24,7 @@ from muc_core.unlearning.engine import plan_of
 from muc_core.unlearning.method import METHODS, Method
 from muc_core.unlearning.settings import TrainingSettings
 
+_COUNT = re.compile(r" \([\d,]+ pictures\)$")
 NAME, SUGGESTED, STARTED = "unlearn name", "unlearn suggested name", "unlearn started names"
 
 
@@ -141,6 +143,9 @@ def _choose_forget(data: PairData) -> tuple[str, DataSplit | None]:
     specs = [spec for spec, count in counts.items() if count < len(data.split.train)]
     first = named_forget_set({spec: counts[spec] for spec in specs}, data)
     key = "unlearn forget"
+    if chosen := st.session_state.get(key):
+        # with another original the counts differ, and what was chosen before comes back as its old label
+        st.session_state[key] = _COUNT.sub("", chosen)
     typed = [spec for spec in (st.session_state.get(key), st.query_params.get(key)) if spec]
     known = list(dict.fromkeys([*specs, *typed]))
     linked_state(key, {spec: spec for spec in known}, first=first or next(iter(specs), None), what="the forget set")

@@ -208,6 +208,14 @@ def test_a_forget_set_that_is_not_known_is_explained() -> None:
     assert "There is no owner 'artis'" in texts(page)
 
 
+def test_a_forget_set_stays_chosen_when_another_original_has_other_counts_of_it() -> None:
+    page = AppTest.from_file(str(PAGE), default_timeout=120)
+    page.session_state["unlearn forget"] = "owner:artist (1,234 pictures)"
+    page.run()
+    assert page.selectbox(key="unlearn forget").value == "owner:artist"
+    assert "There is no owner" not in texts(page)
+
+
 @pytest.mark.usefixtures("no_worker")
 def test_a_list_of_ids_can_be_forgotten(workspace: Workspace, tmp_path: Path) -> None:
     (tmp_path / "ids.txt").write_text("\n".join(demo_split().forget[:20]), encoding="utf-8")

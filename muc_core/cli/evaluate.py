@@ -60,8 +60,8 @@ def evaluate(
     """Evaluate encoders whose weights and training data you hold.
 
     Attacks that ask which pictures an encoder was trained on (EMIA, CMIA), classifiers on its features (RA, TA, UA, all
-    plain accuracies), the same of a supervised encoder's own classifier, retrieval and zero-shot accuracy where there are captions, and the average gap to Retrain. What cannot be computed
-    is missing, and why is said.
+    plain accuracies), the same of a supervised encoder's own classifier, retrieval and zero-shot accuracy where there
+    are captions, and the average gap to Retrain. What cannot be computed is missing, and why is said.
 
     Example: `muc evaluate demo-clip demo-clip-ac --retrained demo-clip-retrain --forget owner:artist`
     """

@@ -195,9 +195,9 @@ _DEMO_MERU_UNLEARNING: dict[str, Values] = {
     "gradient-ascent": {**_DEMO_MERU, "epochs": 5, "learning_rate": 2e-4},
     "neggrad": {**_DEMO_MERU, "epochs": 8, "learning_rate": 5e-4},
     "l1": {**_DEMO_MERU, "epochs": 16, "learning_rate": 2e-3, "penalty": 1e-4},
-    "ac": {**_DEMO_MERU, "epochs": 16, "learning_rate": 2e-3, "alpha": 0.0, "beta": 2.0, "gamma": 0.0},
-    "hac": {**_DEMO_MERU, "epochs": 16, "learning_rate": 2e-3, "alpha": 0.0, "beta": 2.0, "gamma": 0.0},
-    "ac-matched": {**_DEMO_MERU, "epochs": 16, "learning_rate": 2e-3},
+    "ac": {**_DEMO_MERU, "epochs": 16, "learning_rate": 2e-3, "alpha": 0.0, "beta": 1.0, "gamma": 0.0},
+    "hac": {**_DEMO_MERU, "epochs": 16, "learning_rate": 2e-3, "alpha": 0.0, "beta": 1.5, "gamma": 0.0, "norms": 8.0},
+    "ac-matched": {**_DEMO_MERU, "epochs": 16, "learning_rate": 1e-3, "pull": 10.0, "keep": 20.0},
 }
 
 _DEMO_CLASSIFIER: Values = {"optimizer": "adamw", "weight_decay": 0.05, "batch_size": 50}

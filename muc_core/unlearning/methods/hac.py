@@ -1,7 +1,7 @@
 """Hyperbolic Alignment Calibration, HAC: AC carried to MERU (our reading of arXiv 2503.15166; no code is public).
 
 What is known of the paper: AC's similarity is replaced by minus the Lorentz distance d, and two terms are added, an
-entailment calibration and a norm regularisation. Their exact forms are not given there; each choice below that no
+entailment calibration and a norm regularisation. Their exact forms are not known here; each choice below that no
 source fixes is marked (ours). On a batch with n_R retain and n_U forget samples, HAC minimises
 
     AC                AC's objective (`methods.ac`) with s = -d and MERU's own loss, entailment included, as l on R

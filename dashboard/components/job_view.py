@@ -263,7 +263,8 @@ def say(job: Job) -> str:
             return f"Cancelled{where}. Its checkpoint was kept as {kept}."
         return f"Cancelled{where}. No encoder was saved; nothing else has changed."
     error = job.error or "it ended without a word"
-    return error[:1].upper() + error[1:].rstrip(".") + "."
+    begins = error[:1] if error.startswith(("http:", "https:")) else error[:1].upper()
+    return begins + error[1:].rstrip(".") + "."
 
 
 def time_left(job: Job) -> str:

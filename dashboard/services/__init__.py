@@ -187,7 +187,7 @@ def _facts(key: str, name: str) -> Facts:
 
 def keep_upload(name: str, content: bytes) -> Path:
     """A copy of an uploaded weight file, as jobs read files; it is removed after a day. Raises `MucError`."""
-    folder = workspace().home / "cache" / "uploads"
+    folder = workspace().uploads_folder
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)

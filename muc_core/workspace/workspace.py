@@ -115,6 +115,7 @@ class Workspace:
                 folder.mkdir(parents=True, exist_ok=True)
             for folder in (self.encoders_folder, self.runs_folder, self.audits_folder, self.maps_folder):
                 sweep(folder)
+            sweep(self.uploads_folder)
         self.database = Database(self.home / "index.sqlite")
 
     @property
@@ -136,6 +137,11 @@ class Workspace:
     @property
     def jobs_folder(self) -> Path:
         return self.home / "jobs"
+
+    @property
+    def uploads_folder(self) -> Path:
+        """Files from browsers that jobs are to read, all called as unfinished ones are, so that they go after a day."""
+        return self.home / "cache" / "uploads"
 
     @property
     def numba_folder(self) -> Path:

@@ -509,6 +509,8 @@ def test_sentences_for_jobs_that_wait_start_and_stop() -> None:
     assert say(waiting) == "Waiting for 2 earlier jobs; one job runs at a time, the oldest first."
     assert say(make_job("train", {}, state="running")).startswith("Loading the encoder")
     assert say(make_job("train", {}, state="running", cancel_requested=True)) == "Is being cancelled."
+    far = "http://127.0.0.1:9/v1 gave no answer"
+    assert say(make_job("audit", {}, state="failed", error=far)) == f"{far}."
     done = make_job("embedding_map", {}, state="done", started=100, finished=99, seconds=8)
     assert say(done) == "Finished; it took 8 s."
 

@@ -49,6 +49,7 @@ def experiment(trials: int, seed: int, only: list[str] | None) -> int:
 
     torch.set_num_threads(1)
     prepare()
+    assert tuple(EXPERIMENTS) == NAMES
     wanted = {name: EXPERIMENTS[name] for name in only or EXPERIMENTS}
     console, rows = Console(), []
     with tempfile.TemporaryDirectory(prefix="muc-chaos-") as folder:

@@ -19,6 +19,7 @@ from muc_core.workspace import Workspace
 from tests.chaos import notes
 from tests.chaos.forks import Fork
 from tests.chaos.scene import PATIENCE_S, DoesNotHold, Row, Scene, check_whole, done, go_on, over, start
+from tests.chaos.servers import page, served
 
 SIZE_MB = 24
 _NEW_MOUNTS, _NEW_USER = 0x00020000, 0x10000000  # of unshare(2)
@@ -135,15 +136,19 @@ def _forbid_writing(scene: Scene, folder: Path) -> Row:
                 if str(folder) not in str(refusal):
                     raise DoesNotHold(f"the refusal does not say what: {refusal}") from None
     with row.trial("muc encoders list"):
-        said = subprocess.run(
+        muc = subprocess.run(
             [sys.executable, "-m", "muc_core.cli", "encoders", "list"],
             check=False,
             capture_output=True,
             text=True,
             env={"MUC_HOME": str(workspace.home), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path.cwd())},
         )
-        if said.returncode not in (0, 2) or "Traceback" in said.stderr:
-            raise DoesNotHold(f"it ends with {said.returncode} and says {said.stderr[-300:]!r}")
+        if muc.returncode not in (0, 2) or "Traceback" in muc.stderr:
+            raise DoesNotHold(f"it ends with {muc.returncode} and says {muc.stderr[-300:]!r}")
+    with row.trial("the page"), served(workspace) as (_, port):
+        said = page(port, "jobs")
+        if "could not be opened or written" not in said or "Traceback" in said:
+            raise DoesNotHold(f"it says {said[-1000:]!r}")
     _remount("rw", folder)
     with row.trial("writable again"):
         if _content(workspace.home) != before:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -50,6 +51,9 @@ class Fork:
         """As the system kills: without a word."""
         os.kill(self.pid, signal.SIGKILL)
 
+    def lives(self) -> bool:
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
     def wait(self) -> int:
         """The exit status, negative for a signal."""
         if self._status is None:
@@ -70,7 +74,11 @@ def fork_worker(command: Sequence[str], log: BinaryIO, environment: Mapping[str,
         sys.argv[1:] = arguments
         return worker.main()
 
-    return Fork(main, log)
+    started = Fork(main, log)
+    # A worker that is started in the usual way has its command line when its starter goes on.
+    while started.lives() and arguments[-1].encode() not in Path(f"/proc/{started.pid}/cmdline").read_bytes():
+        time.sleep(0.001)
+    return started
 
 
 def run_with_room(module: str, arguments: Sequence[str]) -> int:

@@ -118,11 +118,15 @@ def audit(scene: Scene) -> Row:
     """An audit that is killed leaves none, and finds the same in the end."""
     workspace = scene.workspace("sweep")
     began = done(workspace, start(workspace, "audit", scene.audit()).id)
-    reference = result_of(workspace, began.result["audit"])
+    reference, known = result_of(workspace, began.result["audit"]), 1
 
     def check(job: Job) -> None:
+        nonlocal known
+        known += 1
         if result_of(workspace, job.result["audit"]) != reference:
             raise DoesNotHold("the audit found something else than one that was never killed")
+        if len(workspace.audits()) != known:
+            raise DoesNotHold(f"{known} audits came to their end, and {len(workspace.audits())} are there")
 
     row = Row("kill -9 of the worker in an audit", PROMISE_OF_JOBS + "the same result")
     _kill_again_and_again(

@@ -23,6 +23,7 @@ from tests.chaos.scene import (
     start,
     wait_for,
 )
+from tests.chaos.servers import page, served
 from tests.chaos.service import RETRY_AFTER_S, Running, running
 from tests.unit.encoders.remote import servers
 
@@ -50,7 +51,14 @@ class Audited:
 def hangs(scene: Scene) -> Row:
     row = Row("a service that stops answering", PROMISE)
     with _audited(scene, "hangs") as audited:
-        _fails(scene, row, audited, "hang", "gave no answer within")
+        _fails(scene, row, audited, "hang", words := "gave no answer within")
+        with row.trial("the page, while it hangs"):
+            audited.service.misbehave("hang", after=0)
+            _forget(audited)
+            over(audited.workspace, start(audited.workspace, "audit", scene.audit(before=None, after=NAME)).id)
+            with served(audited.workspace) as (_, port):
+                if words not in (said := page(port, "jobs")):
+                    raise DoesNotHold(f"it says {said[-1000:]!r}")
     return row
 
 

@@ -146,7 +146,7 @@ def wait_for(look: Callable[[], Job], enough: Callable[[Job], bool]) -> Job:
     while not enough(seen := look()):
         if time.monotonic() > deadline:
             raise DoesNotHold(f"the {seen.kind} job is still {seen.state} after {PATIENCE_S:.0f} s: {seen.message}")
-        time.sleep(0.01)
+        time.sleep(0.02)
     return seen
 
 

@@ -14,7 +14,8 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 import dashboard
-import dashboard.services  # loaded once for all servers
+import dashboard.components.job_details
+import dashboard.components.job_view  # both loaded once for all servers
 from muc_core.encoders.remote.address import ALLOW_VARIABLE
 from muc_core.jobs import JobTable, submit
 from muc_core.workspace import Workspace

@@ -6,7 +6,6 @@ import sys
 import pytest
 
 from tests.chaos.__main__ import NAMES
-from tests.chaos.experiments import EXPERIMENTS
 from tests.chaos.scene import Row
 
 
@@ -16,7 +15,6 @@ def test_whatever_happens_everything_is_whole_or_absent_and_goes_on() -> None:
         [sys.executable, "-m", "tests.chaos", "--trials", "2"], check=False, capture_output=True, text=True, timeout=550
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert tuple(EXPERIMENTS) == NAMES
     for name in NAMES:
         assert f"{name}: " in result.stdout
 

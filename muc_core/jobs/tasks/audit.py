@@ -1,7 +1,7 @@
 """A long audit as a job: what it finds is kept in the workspace, also when the page that asked for it was closed.
 
-Pictures that came from a browser reach the worker as one packed file, which it deletes when it ends. Of these pictures
-only small copies stay, beside the result that they explain.
+Pictures that came from a browser reach the worker as one packed file, which it deletes when it is done. Of these
+pictures only small copies stay, beside the result that they explain.
 """
 
 import base64
@@ -22,7 +22,7 @@ from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.ingest import ingest_files
 from muc_core.data.sets import load_dataset
 from muc_core.encoders.manifest import EncoderManifest
-from muc_core.errors import MucError
+from muc_core.errors import Cancelled, MucError
 from muc_core.evidence.manifest import EncoderIdentity, Role, check_size
 from muc_core.evidence.pack import Draft, read_draft, take_down
 from muc_core.jobs.tasks import TASKS, Task
@@ -170,50 +170,80 @@ def _evidence(audited: Audited, result: AuditResult, encoders: Mapping[Role, Enc
 
 
 def run(settings: AuditJob, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
-    """Audit and keep the result. Returns `{"audit": id, "verdict": verdict}`; see `read_audit`."""
+    """Audit and keep the result. Returns `{"audit": id, "verdict": verdict}`; see `read_audit`.
+
+    Pictures from a browser are deleted when it is done or was cancelled. After a failure they stay for a day, so that
+    the job can be gone on with.
+    """
     try:
-        owner, controls = settings.owner.open(), settings.controls.open()
-        retained = None if settings.retained is None else settings.retained.open()
-        names = [name for name in (settings.before, settings.after) if name is not None]
-        loaded = {name: workspace.load(name) for name in names}
-        computed_from: list[Audited] = []
-        result = audit_encoders(
-            loaded[settings.after],
-            owner,
-            controls,
-            before=None if settings.before is None else loaded[settings.before],
-            retained=retained,
-            views=settings.views,
-            settings=AuditSettings(seed=settings.seed),
-            keep=computed_from.append,
-            progress=progress,
-        )
-        roles: dict[Role, str | None] = {"before": settings.before, "after": settings.after}
-        manifests = {role: workspace.encoder(name).manifest for role, name in roles.items() if name is not None}
-        called = {item.id: item.text or item.id for item in owner.items}
-        pictures = {"names": called, "thumbnails": dict(zip(owner.ids, _thumbnails(owner), strict=True))}
-        record = workspace.save_audit(
-            title=f"{len(owner):,} pictures: {' → '.join(names)}",
-            before=settings.before or settings.after,
-            after=settings.after,
-            settings={"kind": KIND, "key": settings.key, "views": settings.views, "seed": settings.seed},
-            digests={
-                **{f"encoder {name}": workspace.encoder(name).manifest.content_digest for name in names},
-                "owner": owner.digest(),
-                "controls": controls.digest(),
-                **({} if retained is None else {"retained": retained.digest()}),
-            },
-            files={
-                RESULT: result.model_dump_json(indent=1).encode(),
-                PICTURES: json.dumps(pictures).encode(),
-                **_evidence(computed_from[0], result, manifests),
-            },
-        )
-        return {"audit": record.manifest.id, "verdict": result.verdict}
-    finally:
-        for part in (settings.owner, settings.controls):
-            if part.packed:
-                Path(part.source).unlink(missing_ok=True)
+        told = _told_before(workspace) or _audit(settings, workspace, progress)
+    except Cancelled:
+        _discard(settings)
+        raise
+    _discard(settings)
+    return told
+
+
+def _told_before(workspace: Workspace) -> dict[str, JsonValue] | None:
+    """What this very job returned, had its process not died after keeping the audit."""
+    jobs = ((record, record.manifest.settings.get("job")) for record in saved_audits(workspace))
+    record = next((record for record, job in jobs if job is not None and job == workspace.job), None)
+    if record is None:
+        return None
+    return {"audit": record.manifest.id, "verdict": read_audit(record).result.verdict}
+
+
+def _audit(settings: AuditJob, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
+    owner, controls = settings.owner.open(), settings.controls.open()
+    retained = None if settings.retained is None else settings.retained.open()
+    names = [name for name in (settings.before, settings.after) if name is not None]
+    loaded = {name: workspace.load(name) for name in names}
+    computed_from: list[Audited] = []
+    result = audit_encoders(
+        loaded[settings.after],
+        owner,
+        controls,
+        before=None if settings.before is None else loaded[settings.before],
+        retained=retained,
+        views=settings.views,
+        settings=AuditSettings(seed=settings.seed),
+        keep=computed_from.append,
+        progress=progress,
+    )
+    roles: dict[Role, str | None] = {"before": settings.before, "after": settings.after}
+    manifests = {role: workspace.encoder(name).manifest for role, name in roles.items() if name is not None}
+    called = {item.id: item.text or item.id for item in owner.items}
+    pictures = {"names": called, "thumbnails": dict(zip(owner.ids, _thumbnails(owner), strict=True))}
+    record = workspace.save_audit(
+        title=f"{len(owner):,} pictures: {' → '.join(names)}",
+        before=settings.before or settings.after,
+        after=settings.after,
+        settings={
+            "kind": KIND,
+            "key": settings.key,
+            "views": settings.views,
+            "seed": settings.seed,
+            "job": workspace.job,
+        },
+        digests={
+            **{f"encoder {name}": workspace.encoder(name).manifest.content_digest for name in names},
+            "owner": owner.digest(),
+            "controls": controls.digest(),
+            **({} if retained is None else {"retained": retained.digest()}),
+        },
+        files={
+            RESULT: result.model_dump_json(indent=1).encode(),
+            PICTURES: json.dumps(pictures).encode(),
+            **_evidence(computed_from[0], result, manifests),
+        },
+    )
+    return {"audit": record.manifest.id, "verdict": result.verdict}
+
+
+def _discard(settings: AuditJob) -> None:
+    for part in (settings.owner, settings.controls):
+        if part.packed:
+            Path(part.source).unlink(missing_ok=True)
 
 
 def _thumbnails(dataset: ImageTextDataset) -> Sequence[str]:

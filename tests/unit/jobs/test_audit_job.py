@@ -1,15 +1,22 @@
 """The job that audits: what it keeps can be signed later, without the pictures or the encoders."""
 
+import io
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+import torch
+from PIL import Image
 
 from muc_core.data.demo import demo_split
-from muc_core.errors import MucError
+from muc_core.errors import Cancelled, MucError
 from muc_core.evidence.pack import sign
 from muc_core.evidence.verify import verify_pack
 from muc_core.jobs.tasks import audit as task
-from muc_core.jobs.tasks.audit import AuditJob, PictureSet, kept_draft, read_audit, run
+from muc_core.jobs.tasks.audit import AuditJob, PictureSet, kept_draft, pack, read_audit, run, unpack
 from muc_core.progress import SILENT
 from muc_core.reports.evidence import write_reports
 from muc_core.workspace import Workspace
@@ -67,3 +74,72 @@ def test_a_kept_audit_gives_evidence_that_holds_and_one_too_large_gives_none(
     assert read_audit(second).result == read_audit(record).result
     with pytest.raises(MucError, match="kept without its vectors"):
         kept_draft(second)
+
+
+@pytest.fixture
+def uploaded(tmp_path: Path) -> AuditJob:
+    """An audit of pictures from a browser, of the tiny encoders in `tmp_path`."""
+    write_pair(tmp_path / "assets")
+    packed = []
+    for name, seed in (("owner", 1), ("controls", 2)):
+        generator = torch.Generator().manual_seed(seed)
+        files = []
+        for number in range(OWNER if name == "owner" else CONTROLS):
+            buffer = io.BytesIO()
+            pixels = torch.randint(0, 256, (32, 32, 3), dtype=torch.uint8, generator=generator)
+            Image.fromarray(pixels.numpy()).save(buffer, format="PNG")
+            files.append((f"{name}-{number}.png", buffer.getvalue()))
+        path = tmp_path / f"{name}.zip"
+        path.write_bytes(pack(files, key=name))
+        ids = unpack(path).ids
+        packed.append(PictureSet(source=str(path), packed=True, ids=ids, captions=(None,) * len(ids)))
+    return AuditJob(before=None, after="demo-clip", owner=packed[0], controls=packed[1], key="k", views=2)
+
+
+def sources(job: AuditJob) -> list[bool]:
+    return [Path(part.source).exists() for part in (job.owner, job.controls)]
+
+
+def test_uploads_outlive_a_failure_and_nothing_else(
+    uploaded: AuditJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(tmp_path / "home", assets=tmp_path / "assets", job="j")
+    with monkeypatch.context() as patch:
+        patch.setattr(task, "audit_encoders", _raising(MucError("the service gave no answer")))
+        with pytest.raises(MucError, match="no answer"):
+            run(uploaded, workspace, SILENT)
+        assert sources(uploaded) == [True, True]
+    told = run(uploaded, workspace, SILENT)
+    assert [record.manifest.id for record in workspace.audits()] == [told["audit"]]
+    assert sources(uploaded) == [False, False]
+    # its process died before it could say so: there are no pictures any more, and none are needed
+    assert run(uploaded, workspace, SILENT) == told
+    assert len(workspace.audits()) == 1
+    with pytest.raises(MucError, match="upload them again"):
+        run(uploaded, Workspace(workspace.home, assets=tmp_path / "assets", job="another"), SILENT)
+
+
+def test_uploads_go_when_the_audit_is_cancelled(
+    uploaded: AuditJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task, "audit_encoders", _raising(Cancelled()))
+    with pytest.raises(Cancelled):
+        run(uploaded, Workspace(tmp_path / "home", assets=tmp_path / "assets"), SILENT)
+    assert sources(uploaded) == [False, False]
+
+
+def test_uploads_are_forgotten_after_a_day(tmp_path: Path) -> None:
+    folder = Workspace(tmp_path).uploads_folder
+    folder.mkdir(parents=True)
+    for name, age in ((".tmp-old.zip", 25 * 3600), (".tmp-young.zip", 23 * 3600)):
+        (folder / name).write_bytes(b"")
+        os.utime(folder / name, (0, time.time() - age))
+    Workspace(tmp_path)
+    assert [path.name for path in folder.iterdir()] == [".tmp-young.zip"]
+
+
+def _raising(error: Exception) -> Callable[..., NoReturn]:
+    def instead(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    return instead

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import alignment, auditing, evaluation, pages, projection, unlearning
+from benchmarks import alignment, auditing, evaluation, many, pages, projection, unlearning
 from benchmarks.measure import Row
 
 BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "projection": projection.rows,
     "evaluation": evaluation.rows,
     "pages": pages.rows,
+    "many": many.rows,
 }
 
 

@@ -198,9 +198,11 @@ def _between(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64], sh
     return before + share * (after - before)
 
 
-def _at(places: npt.NDArray[np.float64]) -> dict[str, list[float]]:
-    """Coordinates as lists: Plotly does not unpack arrays in frames."""
-    return {name: places[:, axis].round(4).tolist() for axis, name in zip(range(places.shape[1]), "xyz", strict=False)}
+def _at(places: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.object_]]:
+    """Coordinates as arrays of objects, which reach the browser as lists: Plotly does not unpack others in frames, and
+    looks at each number of a list."""
+    axes = zip(range(places.shape[1]), "xyz", strict=False)
+    return {name: places[:, axis].round(4).astype(object) for axis, name in axes}
 
 
 def _ways(data: MapData, kind: str, dark: bool) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """What the page Embedding map asks for: PCA at once, the UMAP of a job, and the user's own pictures on either."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from dashboard.services import ask_first, encoder, uploaded_thumbnails, workspace
+from dashboard.services import PairData, ask_first, encoder, pair_data, uploaded_thumbnails, workspace
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.encoders.base import Encoder
 from muc_core.encoders.embed import embed_images
@@ -53,7 +54,14 @@ def items_of_map(settings: EmbeddingMapSettings) -> MapItems:
             f"A joint map cannot be drawn: the vectors of {settings.before} have {both[0].dimension:,} numbers and "
             f"those of {settings.after} {both[1].dimension:,}. Matrices and Check my pictures compare them."
         )
-    return choose_items(workspace(), settings)
+    data = pair_data(settings.before, settings.after)
+    content = "/".join([settings.model_dump_json(), data.digest, data.split.model_dump_json()])
+    return _items_of_map(hashlib.sha256(content.encode()).hexdigest(), _settings=settings, _data=data)
+
+
+@st.cache_resource(show_spinner="Choosing the pictures ...", max_entries=8)
+def _items_of_map(key: str, *, _settings: EmbeddingMapSettings, _data: PairData) -> MapItems:
+    return choose_items(workspace(), _settings, dataset=_data.dataset)
 
 
 def quick_map(settings: EmbeddingMapSettings, items: MapItems) -> DrawnMap | None:

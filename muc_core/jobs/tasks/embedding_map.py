@@ -78,9 +78,16 @@ class EmbeddingMap:
     notes: tuple[str, ...]
 
 
-def choose_items(workspace: Workspace, settings: EmbeddingMapSettings) -> MapItems:
-    """The items of a map; the same settings give the same items. Raises `UnknownName`, `MucError` for bad sets."""
-    dataset = load_dataset(settings.data)
+def choose_items(
+    workspace: Workspace, settings: EmbeddingMapSettings, *, dataset: ImageTextDataset | None = None
+) -> MapItems:
+    """The items of a map; the same settings give the same items. Raises `UnknownName`, `MucError` for bad sets.
+
+    Args:
+        dataset: that of the settings, where it is open already.
+    """
+    if dataset is None:
+        dataset = load_dataset(settings.data)
     records = workspace.encoder(settings.after), workspace.encoder(settings.before)
     split = _find_split(records, settings.data)
     draw = random.Random(settings.seed)

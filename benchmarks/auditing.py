@@ -27,7 +27,7 @@ def rows(*, quick: bool) -> list[Row]:
             "",
             "",
             f"<= {BUDGET_PERMUTATIONS_S:.0f} s",
-            permuted <= BUDGET_PERMUTATIONS_S,
+            permuted / BUDGET_PERMUTATIONS_S,
         ),
         Row(
             "muc audit of 200 + 200 demo drawings, end to end",
@@ -35,7 +35,7 @@ def rows(*, quick: bool) -> list[Row]:
             "a new process, on 2 cores",
             "",
             f"<= {BUDGET_AUDIT_S:.0f} s",
-            audited <= BUDGET_AUDIT_S,
+            audited / BUDGET_AUDIT_S,
         ),
     ]
 

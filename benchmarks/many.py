@@ -65,7 +65,7 @@ def row(name: str, query: dict[str, str], uploads: Files, *, repeats: int) -> Ro
         "",
         "",
         f"<= {1000 * BUDGET_S:.0f} ms",
-        seconds <= BUDGET_S,
+        seconds / BUDGET_S,
     )
 
 

@@ -30,6 +30,6 @@ def rows(*, quick: bool) -> list[Row]:
     pca = seconds(lambda: joint_projection(before, after, method="pca"))
     size = f"2 x {n:,} x {DIMENSION}"
     return [
-        Row(f"joint UMAP, {size}, warm", f"{umap:.1f} s", "", "", f"<= {BUDGET_S:.0f} s", umap <= BUDGET_S),
+        Row(f"joint UMAP, {size}, warm", f"{umap:.1f} s", "", "", f"<= {BUDGET_S:.0f} s", umap / BUDGET_S),
         Row(f"joint PCA, {size}", f"{pca:.2f} s", f"UMAP: {umap:.1f} s", f"{pca / umap:.1%}", "at once", None),
     ]

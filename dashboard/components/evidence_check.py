@@ -17,12 +17,7 @@ _MOST_NAMES = 10
 
 def check_form() -> None:
     """Asks for a pack, and optionally for the signer's key and for pictures; says what became of the check."""
-    pack = st.file_uploader(
-        "An evidence pack (.muc.zip)",
-        type=["zip"],
-        key="evidence pack",
-        help="A pack larger than what can be uploaded here is checked by `muc verify`.",
-    )
+    pack = st.file_uploader("An evidence pack (.muc.zip)", type=["zip"], key="evidence pack")
     with st.expander("The signer's public key, and pictures to look up (optional)", icon=":material/key:"):
         left, right = st.columns(2, gap="large")
         key = left.file_uploader(
@@ -53,7 +48,7 @@ def _refused(found: Verification) -> None:
     with st.container(border=True, key="evidence-refused"):
         st.markdown("## :red[:material/gpp_bad: Not verified]")
         for problem in found.problems:
-            st.markdown(f"- {plain(shown(problem))}")
+            st.markdown(f"{plain(shown(problem[:1].upper() + problem[1:]))}.")
         st.caption(
             "Nothing in this file is evidence as it is. Ask whoever gave it to you for the file as it was signed."
         )

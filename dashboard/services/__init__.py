@@ -34,7 +34,7 @@ from muc_core.data.splits import DataSplit
 from muc_core.encoders.base import Encoder, similarity_of
 from muc_core.encoders.embed import embed_images, embed_texts, embed_views
 from muc_core.encoders.family import FAMILIES
-from muc_core.encoders.manifest import EncoderManifest, utc_now
+from muc_core.encoders.manifest import EncoderManifest
 from muc_core.encoders.probes import PICTURE_BATCHES, TEXT_BATCHES
 from muc_core.encoders.remote.address import lock_private_addresses
 from muc_core.encoders.remote.connect import RemoteInfo
@@ -622,9 +622,7 @@ def make_audit(plan: AuditPlan, progress: Progress, *, first_look: bool = False)
             views=2 if first_look else VIEWS,
             probes=not first_look,
             settings=AuditSettings(permutations=999) if first_look else AuditSettings(),
-            keep=None
-            if first_look
-            else lambda audited: _keep_latest(_audited(), plan.key, (audited, utc_now()), MOST_AUDITED),
+            keep=None if first_look else lambda audited: _keep_latest(_audited(), plan.key, audited, MOST_AUDITED),
             progress=progress,
         )
     except MucError as refusal:
@@ -649,13 +647,13 @@ MOST_AUDITED = 4
 
 
 @st.cache_resource(show_spinner=False, scope="session")
-def _audited() -> dict[str, tuple[Audited, str]]:
-    """What the latest audits of this session were computed from and when, by key."""
+def _audited() -> dict[str, Audited]:
+    """What the latest audits of this session were computed from, by key."""
     return {}
 
 
-def computed_from(plan: AuditPlan) -> tuple[Audited, str] | None:
-    """What an audit of this session was computed from, and when; None when it was made elsewhere or long ago."""
+def computed_from(plan: AuditPlan) -> Audited | None:
+    """What an audit of this session was computed from; None when it was made elsewhere or is one of many since."""
     return _audited().get(plan.key)
 
 

@@ -39,21 +39,19 @@ def draft_of_plan(plan: AuditPlan) -> Draft:
     """The evidence of an audit of this session, or of one that a job made of the same. Raises `MucError`."""
     found, result = computed_from(plan), known_audit(plan)
     if found is not None and result is not None:
-        audited, created = found
         roles: dict[Role, str | None] = {"before": plan.before, "after": plan.after}
         here = workspace()
         return take_down(
-            audited.inputs,
+            found.inputs,
             result,
             title=question(plan.after, result.n_items),
-            owner=audited.owner,
-            controls=audited.controls,
+            owner=found.owner,
+            controls=found.controls,
             encoders={
                 role: EncoderIdentity.of(here.encoder(name).manifest)
                 for role, name in roles.items()
                 if name is not None
             },
-            created=created,
         )
     record = next((one for one in saved_audits() if one.manifest.settings.get("key") == plan.key), None)
     if record is None:

@@ -14,10 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import false_discovery_control, norm, rankdata
 
 from muc_core.audit.adjustment import adjust
+from muc_core.audit.alignment import chunks
 from muc_core.audit.detectability import detectability
 from muc_core.audit.membership import membership
 from muc_core.audit.result import AuditResult, Check, Collateral, Finding, Interval, Item, ItemVerdict, Mode
-from muc_core.audit.vectors import ImageTextVectors, Scores, Vectors, check_vectors
+from muc_core.audit.vectors import ImageTextVectors, Vectors, check_vectors
 from muc_core.audit.verdict import p_in_words, set_verdict
 from muc_core.errors import MucError
 from muc_core.stats.ranks import Float64, conformal_p, normal_scores
@@ -28,6 +29,9 @@ FEWEST_CONTROLS = 20
 LARGEST_DELTA = 0.5
 _SAME = 1 - 1e-6
 _NEARLY_THE_SAME = 0.999
+_COLLAPSED = 0.99
+_CELLS = 2**24
+"""Similarities of owner's pictures with controls that are looked at together."""
 
 
 class AuditSettings(BaseModel):
@@ -104,8 +108,7 @@ def audit(
     for other in (before, retrained):
         if other is not None:
             _check_alike(other, after)
-    scores = {name: vectors.scores(ids, settings.seed) for name, vectors in given.items()}
-    encoders = {name: _encoder(name, found, n, settings) for name, found in scores.items()}
+    encoders = {name: _encoder(name, vectors, ids, n, settings) for name, vectors in given.items()}
     later, earlier = encoders["the encoder after"], encoders.get("the encoder before")
     findings = _findings(later, earlier, settings)
     delta = LARGEST_DELTA
@@ -198,18 +201,24 @@ def _check_alike(before: Vectors, after: Vectors) -> None:
 
 def _overlap(vectors: Vectors, owner_ids: Sequence[str], control_ids: Sequence[str]) -> tuple[str, ...]:
     """Controls that look like the owner's pictures to the encoder: the same one is refused, a similar one told."""
-    images = vectors.images
-    owner, controls = images[: len(owner_ids)], images[len(owner_ids) :]
-    similar = owner @ controls.T
-    if np.median(similar) > 0.99:  # a collapsed encoder finds everything alike; that is no overlap
+    n, m = len(owner_ids), len(control_ids)
+    most, i, j, alike, close = -np.inf, 0, 0, 0, 0
+    owner = vectors.directions(slice(0, n))
+    for rows in chunks(n + m, max(1, _CELLS // n), start=n):
+        similar = owner @ vectors.directions(rows).T
+        alike += int((similar > _COLLAPSED).sum())
+        close += int((similar.max(axis=0) > _NEARLY_THE_SAME).sum())
+        row, column = divmod(int(similar.argmax()), similar.shape[1])
+        if similar[row, column] > most:
+            most, i, j = float(similar[row, column]), row, rows.start - n + column
+    if alike > n * m / 2:  # a collapsed encoder finds everything alike; that is no overlap
         return ()
-    i, j = divmod(int(similar.argmax()), similar.shape[1])
-    if similar[i, j] > _SAME:
+    if most > _SAME:
         raise MucError(
             f"the control {control_ids[j]!r} is the same picture as {owner_ids[i]!r} to the encoder; controls must not "
             "hold the owner's pictures: take it out"
         )
-    if close := int((similar.max(axis=0) > _NEARLY_THE_SAME).sum()):
+    if close:
         return (
             f"{close:,} of the controls {'is' if close == 1 else 'are'} nearly the same as one of the owner's pictures "
             f"to the encoder (nearest: {control_ids[j]!r}); if they are copies of hers, the audit is "
@@ -218,15 +227,16 @@ def _overlap(vectors: Vectors, owner_ids: Sequence[str], control_ids: Sequence[s
     return ()
 
 
-def _encoder(name: str, scores: Scores, n: int, settings: AuditSettings) -> _Encoder:
-    margin = scores.margin
+def _encoder(name: str, vectors: Vectors, ids: Sequence[str], n: int, settings: AuditSettings) -> _Encoder:
+    margin = vectors.scores(ids).margin
     if np.ptp(margin) < 1e-9:
         raise MucError(f"{name} finds all items equally alike (all scores are {margin[0]:.4f}); it cannot be audited")
     if np.ptp(margin[n:]) < 1e-9:
         raise MucError(f"{name} finds all controls equally alike; nothing can be compared with them")
     owner, controls, explained = margin[:n], margin[n:], 0.0
     if settings.adjusted:
-        left = adjust(owner, controls, scores.traits[:n], scores.traits[n:])
+        traits = vectors.traits(settings.seed)
+        left = adjust(owner, controls, traits[:n], traits[n:])
         owner, controls, explained = left.owner, left.controls, left.explained
     owner_standing, control_standing = normal_scores(owner, controls)
     return _Encoder(margin[:n], margin[n:], owner, controls, owner_standing, control_standing, explained)

@@ -7,8 +7,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from muc_core.audit.alignment import Factors, Float64, image_text_factors, view_factors
-from muc_core.audit.summary import summarise_factors
+from muc_core.audit.alignment import Factors, Float64, chunks, image_text_factors, view_factors
+from muc_core.audit.summary import margins
 from muc_core.errors import MucError
 from muc_core.similarity import COSINE, Similarity
 from muc_core.stats.lorentz import centroid
@@ -28,13 +28,10 @@ class Scores:
     Attributes:
         positive: `[n]` similarity with the own partner: caption, or other views of itself.
         margin: `[n]` positive less the mean similarity with the partners of all others (DESIGN section 5).
-        traits: `[n, k]` how alike an item is to its nearest neighbours, which says how hard it is to place for an
-            encoder that has never seen it; the pairing of a picture with its own partner has no part in it.
     """
 
     positive: Float64
     margin: Float64
-    traits: Float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,21 +55,31 @@ class ImageTextVectors:
 
     @property
     def images(self) -> Float64:
-        """Directions: normalised mean of the normalised views, `[n, d]`."""
-        return _mean_direction(self.views)
+        """Directions of all pictures, `[n, d]`."""
+        return np.concatenate([self.directions(rows) for rows in chunks(self.n)])
+
+    def directions(self, rows: slice) -> Float64:
+        """Of some pictures: normalised mean of the normalised views, `[k, d]`."""
+        return _mean_direction(self.views[:, rows])
 
     def factors(self, ids: Sequence[str] | None = None) -> Factors:
         """Of the matrix of pictures, each the middle of its views, against captions."""
         c = self.similarity.curvature
-        pictures = self.images if c is None else centroid(self.views, c)
-        return image_text_factors(pictures.astype(np.float32), self.texts, ids=ids, similarity=self.similarity)
+        if len(self.views) == 1:
+            pictures = self.views[0]
+        elif c is None:
+            pictures = np.concatenate([self.directions(rows).astype(np.float32) for rows in chunks(self.n)])
+        else:
+            pictures = centroid(self.views, c).astype(np.float32)
+        return image_text_factors(pictures, self.texts, ids=ids, similarity=self.similarity)
 
-    def scores(self, ids: Sequence[str], seed: int = 0) -> Scores:
-        images = self.images
-        _, found = summarise_factors(self.factors(ids))
-        texts = _mean_direction(self.texts[None])
-        traits = np.hstack([_nearness(images, seed), _nearness(texts, seed)])
-        return Scores(found.positive, found.margin, traits)
+    def scores(self, ids: Sequence[str]) -> Scores:
+        return Scores(*margins(self.factors(ids)))
+
+    def traits(self, seed: int = 0) -> Float64:
+        """`[n, 4]` how alike an item is to its nearest neighbours, which says how hard it is to place for an encoder
+        that has never seen it; the pairing of a picture with its own partner has no part in it."""
+        return np.hstack([_nearness(self.images, seed), _nearness(_mean_direction(self.texts[None]), seed)])
 
     def take(self, rows: Rows) -> "ImageTextVectors":
         """Some of the items."""
@@ -105,16 +112,23 @@ class ViewVectors:
 
     @property
     def images(self) -> Float64:
-        """Directions: normalised mean of the normalised views, `[n, d]`."""
-        return _mean_direction(self.views)
+        """Directions of all pictures, `[n, d]`."""
+        return np.concatenate([self.directions(rows) for rows in chunks(self.n)])
+
+    def directions(self, rows: slice) -> Float64:
+        """Of some pictures: normalised mean of the normalised views, `[k, d]`."""
+        return _mean_direction(self.views[:, rows])
 
     def factors(self, ids: Sequence[str] | None = None) -> Factors:
         """Of the matrix of views against other views."""
         return view_factors(self.views, ids=ids, similarity=self.similarity)
 
-    def scores(self, ids: Sequence[str], seed: int = 0) -> Scores:
-        _, found = summarise_factors(self.factors(ids))
-        return Scores(found.positive, found.margin, _nearness(self.images, seed))
+    def scores(self, ids: Sequence[str]) -> Scores:
+        return Scores(*margins(self.factors(ids)))
+
+    def traits(self, seed: int = 0) -> Float64:
+        """`[n, 2]`, as those of `ImageTextVectors`."""
+        return _nearness(self.images, seed)
 
     def take(self, rows: Rows) -> "ViewVectors":
         """Some of the items."""
@@ -146,13 +160,15 @@ def check_vectors(vectors: Vectors, ids: Sequence[str], name: str) -> None:
             raise MucError(
                 f"{name} gave {what} vectors of shape {values.shape} for {len(ids)} items; expected [views, n, d]"
             )
-        broken = ~np.isfinite(values).all(axis=(0, 2)) | ~values.any(axis=2).all(axis=0)
-        if broken.any():
-            item = ids[int(np.flatnonzero(broken)[0])]
-            raise MucError(
-                f"{name} gave a {what} vector of zeros or of numbers that are not finite for {item!r}; an audit "
-                "needs a direction for every item"
-            )
+        for rows in chunks(len(ids)):
+            some = values[:, rows]
+            broken = ~np.isfinite(some).all(axis=(0, 2)) | ~some.any(axis=2).all(axis=0)
+            if broken.any():
+                item = ids[rows.start + int(np.flatnonzero(broken)[0])]
+                raise MucError(
+                    f"{name} gave a {what} vector of zeros or of numbers that are not finite for {item!r}; an audit "
+                    "needs a direction for every item"
+                )
 
 
 def _mean_direction(views: Float32) -> Float64:

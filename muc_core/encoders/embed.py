@@ -19,9 +19,17 @@ AUDIT_VIEWS = AugmentSettings(crop_scale=0.5, flip=0.5)
 
 
 def embed_images(
-    encoder: Encoder, dataset: ImageTextDataset, *, batch_size: int = 256, progress: Progress = SILENT
+    encoder: Encoder,
+    dataset: ImageTextDataset,
+    *,
+    rows: range | None = None,
+    batch_size: int = 256,
+    progress: Progress = SILENT,
 ) -> Tensor:
-    """Vectors of all pictures, float32 `[n, d]`. Raises `MucError` when one is not finite, naming the picture."""
+    """Vectors of all pictures or of those at `rows`, float32 `[n, d]`.
+
+    Raises `MucError` when one is not finite, naming the picture.
+    """
     return _embed(
         encoder,
         dataset.ids,
@@ -29,6 +37,7 @@ def embed_images(
         batch_size,
         progress,
         f"pictures through {encoder.name}",
+        rows,
     )
 
 
@@ -102,10 +111,12 @@ def _embed(
     batch_size: int,
     progress: Progress,
     message: str,
+    wanted: range | None = None,
 ) -> Tensor:
+    wanted = range(len(names)) if wanted is None else wanted
     parts: list[Tensor] = []
-    for start in range(0, len(names), batch_size):
-        rows = range(start, min(start + batch_size, len(names)))
+    for start in range(wanted.start, wanted.stop, batch_size):
+        rows = range(start, min(start + batch_size, wanted.stop))
         asked = encoder
         if isinstance(encoder, Reports):
             asked = encoder.reporting_to(_Batch(progress, rows.stop, len(names), message))

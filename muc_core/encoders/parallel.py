@@ -148,6 +148,12 @@ def same_everywhere(model: nn.Module) -> None:
             dist.broadcast(tensor, src=0)
 
 
+def wait_for_all() -> None:
+    """Go on when every process has come here."""
+    if world_size() > 1:
+        dist.barrier()
+
+
 def from_first(value: T) -> T:
     """On every process what the first one gave, which must be picklable."""
     if world_size() == 1:

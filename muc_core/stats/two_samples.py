@@ -30,6 +30,10 @@ class Permutation:
     exact: bool
 
 
+_ITEMS_AT_ONCE = 2**22
+"""Permuted items that are held at a time; does not change what is drawn."""
+
+
 def permute(
     first: Float64, second: Float64, *, alternative: Alternative, permutations: int = 10_000, seed: int = 0
 ) -> Permutation:
@@ -45,7 +49,7 @@ def permute(
         permutation_type="independent",
         vectorized=True,
         n_resamples=permutations,
-        batch=1000,
+        batch=max(1, min(1000, _ITEMS_AT_ONCE // (len(first) + len(second)))),
         alternative=alternative,
         rng=np.random.default_rng(seed),
     )

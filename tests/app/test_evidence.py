@@ -46,7 +46,7 @@ def test_a_pack_that_holds_is_said_to_with_whose_key_it_is(page: AppTest) -> Non
 def test_a_changed_file_is_named(page: AppTest) -> None:
     told = said(check(page, pack().replace(b"never-seen", b"ever--seen")))
     assert "Not verified" in told
-    assert "result.json was changed" in told
+    assert "Result.json was changed" in told
     assert "verified: Verified" not in told
 
 
@@ -144,43 +144,3 @@ def test_a_key_is_not_replaced(tmp_path: Path) -> None:
     make_key(key_file(workspace), None)
     with pytest.raises(MucError, match="is there already and stays as it is"):
         make_key(key_file(workspace), "secret")
-
-
-def test_an_audit_of_the_session_gives_evidence_that_holds(
-    pair_assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MUC_ASSETS", str(pair_assets))
-    monkeypatch.setenv("MUC_HOME", str(tmp_path))
-
-    def script() -> None:
-        import streamlit as st
-
-        from dashboard.services import make_audit, plan_audit
-        from dashboard.services.evidence import draft_of_plan, make_pack
-        from muc_core.data.demo import demo_split, load_demo
-        from muc_core.encoders.manifest import utc_now
-        from muc_core.errors import MucError
-        from muc_core.progress import SILENT
-
-        owner, controls = (load_demo().subset(ids) for ids in (demo_split().forget[:6], demo_split().held_out[:20]))
-        plan = plan_audit("demo-clip", "demo-clip-ac", owner, controls)
-        try:
-            draft_of_plan(plan)
-        except MucError as refusal:
-            st.text(str(refusal))
-        result = make_audit(plan, SILENT)
-        audited = utc_now()
-        path = make_pack(draft_of_plan(plan), None)
-        st.text(str(draft_of_plan(plan).result == result))
-        st.text(str(draft_of_plan(plan).statement.created <= audited))
-        st.text(str(path))
-
-    shown = AppTest.from_function(script, default_timeout=120).run()
-    assert not shown.exception
-    refusal, same, earlier, path = (str(element.value) for element in shown.text)
-    assert "not kept any more" in refusal
-    assert (same, earlier) == ("True", "True")
-    found = verify_pack(Path(path).read_bytes())
-    assert found.verified
-    assert found.manifest is not None
-    assert found.manifest.title == "Did demo-clip-ac forget these 6 pictures?"

@@ -144,10 +144,10 @@ def _reading(encoder: Encoder, owner: ImageTextDataset, controls: ImageTextDatas
     vectors = _vectors(encoder, owner, controls, mode, seed)
     check_vectors(vectors, ids, encoder.name)
     n = len(owner)
-    scores = vectors.scores(ids, seed)
+    scores, traits = vectors.scores(ids), vectors.traits(seed)
     if np.ptp(scores.margin[n:]) < 1e-9:
         raise _Alike(f"{encoder.name} finds all controls equally alike; nothing can be compared with them")
-    left = adjust(scores.margin[:n], scores.margin[n:], scores.traits[:n], scores.traits[n:])
+    left = adjust(scores.margin[:n], scores.margin[n:], traits[:n], traits[n:])
     first = None
     if isinstance(vectors, ImageTextVectors):
         _, found = summarise_factors(vectors.factors())

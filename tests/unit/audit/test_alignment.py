@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,8 @@ from muc_core.audit import (
     two_view_alignment_matrix,
     view_factors,
 )
-from muc_core.audit.alignment import diagonal_of
+from muc_core.audit.alignment import diagonal_of, matrix_of
+from muc_core.audit.summary import margins, summarise_factors
 from muc_core.errors import MucError
 
 
@@ -152,3 +154,19 @@ def test_refuses_a_single_view() -> None:
 def test_gap_refuses_matrices_of_different_sets() -> None:
     with pytest.raises(MucError, match="same items in the same order"):
         alignment_gap(np.eye(3), np.eye(4))
+
+
+def test_vectors_too_many_for_a_copy_give_the_same_from_a_file_of_half_precision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = np.random.default_rng(0).normal(size=(2, 37, 8)).astype(np.float16)
+    expected = alignment_matrix(*vectors.astype(np.float64))
+    np.save(tmp_path / "vectors.npy", vectors)
+    mapped = np.load(tmp_path / "vectors.npy", mmap_mode="r")
+    monkeypatch.setattr("muc_core.audit.alignment.MOST_COPIED", 0)
+    factors = image_text_factors(*mapped)
+    np.testing.assert_allclose(matrix_of(factors), expected, atol=1e-6)
+    positive, margin = margins(factors)
+    _, scores = summarise_factors(factors)
+    np.testing.assert_array_equal(positive, scores.positive)
+    np.testing.assert_array_equal(margin, scores.margin)

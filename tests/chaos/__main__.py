@@ -90,8 +90,10 @@ def _table(rows: "list[Row]") -> Table:
     table.add_column("tried", justify="right")
     table.add_column("held", justify="right")
     table.add_column("promise")
+    table.add_column("of these")
     for row in rows:
-        table.add_row(row.fault, str(row.tried), str(row.tried - len(row.broken)), row.promise)
+        seen = ", ".join(f"{count} {what}" for what, count in row.seen.items())
+        table.add_row(row.fault, str(row.tried), str(row.tried - len(row.broken)), row.promise, seen)
     return table
 
 

@@ -86,6 +86,7 @@ def _fill_up(scene: Scene, folder: Path) -> Row:
             time.sleep(2)
             ballast.unlink()  # the worker tries for some seconds to say what happened
             found = over(workspace, job.id)
+            row.count(found.state)
             if found.state == "failed" and "the disk is full" not in str(found.error):
                 raise DoesNotHold(f"the job says {found.error!r}")
             check_whole(workspace)

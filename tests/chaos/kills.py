@@ -256,17 +256,19 @@ def submitting(scene: Scene) -> Row:
             time.sleep(60)
             return 0
 
-        after_s = scene.random.uniform(0.0, 0.08)
+        after_s = scene.random.uniform(0.0, 0.4)
         server = Fork(queue)
         time.sleep(after_s)
         with row.trial(f"{label}, killed after {after_s:.3f} s"):
             server.kill()
             server.wait()
-            for job in JobTable(workspace).active():
-                if over(workspace, job.id).state == "lost":
-                    done(workspace, go_on(workspace, job.id).id)
+            jobs = [job for job in JobTable(workspace).jobs(limit=1) if job.settings["label"] == label]
+            states = [over(workspace, job.id).state for job in jobs]
+            row.count(states[0] if states else "not queued")
+            if states == ["lost"]:
+                done(workspace, go_on(workspace, jobs[0].id).id)
             noted = [line for line in notes.read_notes(workspace.home) if line.startswith(f"{label} ")]
-            if noted not in ([], [f"{label} begins", f"{label} ends"]):
+            if noted != ([f"{label} begins", f"{label} ends"] if jobs else []):
                 raise DoesNotHold(f"noted was {noted}")
             check_whole(workspace)
     return row

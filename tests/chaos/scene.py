@@ -38,12 +38,17 @@ class Row:
         promise: what holds then.
         tried: how often.
         broken: what did not hold, a sentence each.
+        seen: how often which of the possible things happened, where there are several.
     """
 
     fault: str
     promise: str
     tried: int = 0
     broken: list[str] = field(default_factory=list)
+    seen: dict[str, int] = field(default_factory=dict)
+
+    def count(self, what: str) -> None:
+        self.seen[what] = self.seen.get(what, 0) + 1
 
     @contextmanager
     def trial(self, what: str) -> Iterator[None]:

@@ -125,8 +125,13 @@ class Statement(_Part):
 
 
 class Manifest(Statement):
-    """What the signature stands for: the statement, and the SHA-256 of every other file but the signature."""
+    """What the signature stands for: the statement, and the SHA-256 of every other file but the signature.
 
+    Attributes:
+        report_form: changes whenever the same audit would be reported in other bytes; see `pack.Reports`.
+    """
+
+    report_form: Digest
     files: dict[str, Digest]
 
     @model_validator(mode="after")

@@ -39,19 +39,24 @@ from muc_core.evidence.vectors import write_vectors
 from muc_core.similarity import COSINE
 
 TYPESETTING = ("typst", "matplotlib")
-"""What sets the report, matplotlib for its fonts: with the same versions it has the same bytes."""
+"""What sets the report, matplotlib for its fonts."""
 
 
 @dataclass(frozen=True)
 class Reports:
-    """An audit for people: HTML, and the same as PDF."""
+    """An audit for people: HTML, and the same as PDF.
+
+    Attributes:
+        form: digest of all that decides how they are written, so that the same form gives the same bytes.
+    """
 
     html: bytes
     pdf: bytes
+    form: str
 
 
 WriteReports = Callable[[Statement, AuditResult, str], Reports]
-"""Reports of a statement, a result, and the fingerprint of the signer's key; the same of these give the same bytes."""
+"""Reports of a statement, a result, and the fingerprint of the signer's key."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +136,7 @@ def sign(draft: Draft, key: Ed25519PrivateKey, write_reports: WriteReports) -> b
         REPORT_PDF: reports.pdf,
     }
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    manifest = Manifest(**dict(draft.statement), files=digests)
+    manifest = Manifest(**dict(draft.statement), report_form=reports.form, files=digests)
     files[MANIFEST] = manifest.model_dump_json(indent=1).encode()
     files[SIGNATURE] = key.sign(files[MANIFEST])
     return write_container(files)

@@ -30,7 +30,7 @@ from muc_core.evidence.manifest import (
     Manifest,
     read_manifest,
 )
-from muc_core.evidence.pack import TYPESETTING, WriteReports, versions
+from muc_core.evidence.pack import WriteReports
 from muc_core.evidence.pictures import merkle_root, picture_digests
 from muc_core.evidence.vectors import read_vectors
 from muc_core.similarity import COSINE, Similarity
@@ -69,8 +69,8 @@ def verify_pack(
     Args:
         data: the zip's bytes, from anyone.
         public_key: who must have signed; None: the key in the pack, which anyone may have put there.
-        write_reports: makes the reports anew, to compare them with those in the pack; that is only done where the
-            versions of the programs are those that made the pack.
+        write_reports: makes the reports anew, to compare them with those in the pack; that is only done where they are
+            written as they were when the pack was made.
     """
     try:
         container = read_container(data)
@@ -111,29 +111,28 @@ def verify_pack(
     result: AuditResult | None = None
     try:
         result = _recomputed(manifest, files[RESULT], files[VECTORS])
-        if write_reports is None or not _made_by_these_programs(manifest):
+        if not _reports_compared(manifest, result, signer, files, write_reports):
             notes.append(
                 f"{REPORT} and {REPORT_PDF} are as signed; whether they say what {RESULT} says was not compared"
             )
-        else:
-            _check_reports(manifest, result, signer, files, write_reports)
     except MucError as error:
         problems = (str(error),)
     return Verification(problems, tuple(notes), signer, manifest, result)
 
 
-def _made_by_these_programs(manifest: Manifest) -> bool:
-    here = versions()
-    return all(manifest.versions.get(name) == here[name] for name in ("muc-audit", *TYPESETTING))
-
-
-def _check_reports(
-    manifest: Manifest, result: AuditResult, signer: str, files: Mapping[str, bytes], write_reports: WriteReports
-) -> None:
-    again = write_reports(manifest, result, signer)
+def _reports_compared(
+    manifest: Manifest, result: AuditResult, signer: str, files: Mapping[str, bytes], write: WriteReports | None
+) -> bool:
+    """Whether the reports could be compared. Raises `MucError` when they say something else."""
+    if write is None:
+        return False
+    again = write(manifest, result, signer)
+    if again.form != manifest.report_form:
+        return False
     for name, content in ((REPORT, again.html), (REPORT_PDF, again.pdf)):
         if content != files[name]:
             raise MucError(f"{name} is not the report of {RESULT}")
+    return True
 
 
 @dataclass(frozen=True)

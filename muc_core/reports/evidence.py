@@ -4,13 +4,18 @@ The page answers what an erasure procedure has to document: what was removed, wh
 checked. What an encoder's record says of itself is told as such; an audit sees answers only.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
 
+from muc_core.audit import result as audit_result
 from muc_core.audit.result import VERDICT_MEANING, AuditResult, Change, Interval, Verdict
 from muc_core.evidence.manifest import EncoderIdentity, Role, Statement
-from muc_core.evidence.pack import Reports
+from muc_core.evidence.pack import TYPESETTING, Reports
 from muc_core.reports.document import Document, Headline, Pairs, Section, Side, shown, table
 from muc_core.reports.document_html import to_html
 from muc_core.reports.document_pdf import to_pdf
@@ -31,7 +36,17 @@ def write_reports(statement: Statement, result: AuditResult, signer: str) -> Rep
         signer: fingerprint of the key that signs.
     """
     document = report_document(statement, result, signer)
-    return Reports(to_html(document), to_pdf(document))
+    return Reports(to_html(document), to_pdf(document), _form())
+
+
+@cache
+def _form() -> str:
+    """Of what writes the reports: the sources here, the words for verdicts, and the programs that set the PDF."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256(" ".join(map(version, TYPESETTING)).encode())
+    for path in sorted([*here.glob("*.py"), *here.glob("*.typ"), Path(audit_result.__file__)]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def report_document(statement: Statement, result: AuditResult, signer: str) -> Document:

@@ -196,6 +196,14 @@ def test_a_signer_cannot_tell_another_verdict() -> None:
     assert told.startswith("verdict in result.json is")
 
 
+def test_reports_that_are_written_otherwise_by_now_are_not_compared_and_it_is_said() -> None:
+    found = verified(signed_anew(files(), {"report_form": "0" * 64}))
+    assert found.verified
+    assert any("was not compared" in note for note in found.notes)
+    assert not any("was not compared" in note for note in verified(pack()).notes)
+    assert any("was not compared" in note for note in verify_pack(pack()).notes)
+
+
 @pytest.mark.parametrize("name", ["report.html", "report.pdf"])
 def test_a_report_that_says_something_else_is_found(name: str) -> None:
     assert f"{name} is not the report of" in problem(signed_anew({**files(), name: b"<h1>Forgotten</h1>"}))

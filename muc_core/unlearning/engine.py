@@ -414,11 +414,11 @@ class Trainer:
         return self.settings.contrast * cross_view(*sides, self.settings.contrast_temperature)
 
     def _at_chance(self) -> bool:
-        """Whether whole classes were to be forgotten and the classifier names them no better than by chance."""
+        """Whether whole classes were to be forgotten and, an epoch having ended, are named no better than by chance."""
         forget, retain = self._forget.labels, self._retain.labels
-        if not self.method.stops_at_chance or self._step == 0 or forget is None or retain is None:
+        if not self.method.stops_at_chance or self._step == 0 or self._step % self.plan.steps:
             return False
-        if torch.isin(forget, retain).any():
+        if forget is None or retain is None or torch.isin(forget, retain).any():
             return False
         right = 0
         self.model.eval()

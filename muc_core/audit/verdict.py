@@ -44,7 +44,10 @@ def set_verdict(
         )
     verdict, rule = _by_tests(findings, items, detectability, delta, alpha)
     if failed and verdict in ("forgotten", "over-forgotten"):
-        return "cannot tell", f"A probe failed, so that its answers cannot be trusted: {failed[0].meaning}"
+        return (
+            "cannot tell",
+            f"A probe failed, so that the answers of the encoder after cannot be trusted: {failed[0].meaning}",
+        )
     if before is None and verdict == "forgotten":
         rule += " Whether there ever was anything to forget is not known without the encoder before."
     return verdict, rule

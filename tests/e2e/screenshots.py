@@ -1,5 +1,7 @@
 """Takes the README's pictures: every page, light and dark, 1280 wide, into assets/screenshots/PAGE-THEME.png.
 
+Each way to a verdict is taken light only, as verdict-PATH-light.png.
+
 python -m tests.e2e.screenshots [--out FOLDER] [--only PAGE ...]
 """
 
@@ -30,6 +32,7 @@ from tests.e2e.browser import (
     upload,
     whole_page,
 )
+from tests.e2e.verdict_paths import PATHS, expect_verdict, make_stress_test
 
 THEMES = ("light", "dark")
 TALLEST = 1800
@@ -59,10 +62,9 @@ def verdict(page: Page, server: Server) -> None:
 
 def stress_test(page: Page, server: Server) -> None:
     """The result of a stress test; the second theme finds it made."""
-    start = page.get_by_role("button", name="Start the stress test")
-    if start.count():
-        start.click()
-    page.get_by_text("Three other ways to push").wait_for(timeout=5 * PATIENCE_MS)
+    make_stress_test(server.home)
+    page.reload()
+    page.get_by_text("Three other ways to push").wait_for()
     page.locator(".js-plotly-plot").nth(3).wait_for()
 
 
@@ -140,6 +142,21 @@ PAGES: dict[str, tuple[str, Callable[[Page, Server], None]]] = {
     "encoders": ("Encoders", encoders),
 }
 
+VERDICTS = {f"verdict-{path}": path for path in PATHS}
+
+
+def take(name: str, page: Page, server: Server) -> None:
+    """Bring what is called so onto the page."""
+    if name in PAGES:
+        title, prepare = PAGES[name]
+        open_page(page, title)
+        prepare(page, server)
+    else:
+        word, lead = PATHS[VERDICTS[name]]
+        lead(page, server)
+        expect_verdict(page, word)
+        page.get_by_test_id("stMain").evaluate("element => element.scrollTo(0, 0)")
+
 
 def save(content: bytes, path: Path) -> None:
     """A PNG with a palette: a third of the size, and no difference that one sees."""
@@ -151,7 +168,9 @@ def save(content: bytes, path: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.screenshots", description="Take the README's pictures.")
     parser.add_argument("--out", type=Path, default=ROOT / "assets" / "screenshots", help="folder for the pictures")
-    parser.add_argument("--only", nargs="+", choices=PAGES, default=list(PAGES), help="pages to take (default: all)")
+    parser.add_argument(
+        "--only", nargs="+", choices=[*PAGES, *VERDICTS], default=[*PAGES, *VERDICTS], help="what to take"
+    )
     arguments = parser.parse_args()
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
@@ -162,15 +181,13 @@ def main() -> int:
     ):
         browser = playwright.chromium.launch(**launch_arguments())
         for name in arguments.only:
-            title, prepare = PAGES[name]
-            for theme in THEMES:
+            for theme in THEMES if name in PAGES else THEMES[:1]:
                 context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=theme)  # type: ignore[arg-type]
                 page = context.new_page()
                 page.set_default_timeout(PATIENCE_MS)
                 page.goto(server.url)
                 settle(page)
-                open_page(page, title)
-                prepare(page, server)
+                take(name, page, server)
                 settle(page)
                 save(whole_page(page, tallest=TALLEST), out / f"{name}-{theme}.png")
                 context.close()

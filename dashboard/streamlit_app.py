@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.components.choices import keep_choices
+from dashboard.components.exposure import warn_if_exposed
 
 # Without sections: Streamlit nests their headings in a way that screen readers cannot follow.
 PAGES = (
@@ -28,6 +29,7 @@ FORMER = (("unlearn", "Unlearn"),)
 # The icon is a file of ours: one by name would be fetched from the network by the browser.
 st.set_page_config(page_title="MUC audit", page_icon=str(Path(__file__).with_name("icon.png")), layout="wide")
 keep_choices()
+warn_if_exposed()
 shown = [st.Page(f"app_pages/{name}.py", title=title, icon=icon) for name, title, icon in PAGES]
 former = [st.Page(f"app_pages/{name}.py", title=title, visibility="hidden") for name, title in FORMER]
 st.navigation([*shown, *former], expanded=True).run()

@@ -8,7 +8,7 @@ from dashboard.components.choices import Pair, pick_pair
 from dashboard.components.links import linked_toggle
 from dashboard.components.numbers import numbers_table
 from dashboard.components.page import errors_as_sentences, heading, is_dark
-from dashboard.components.tables import items_table
+from dashboard.components.tables import csv_of, items_table
 from dashboard.components.uploads import MyPictures, my_pictures, plain
 from dashboard.components.verdict_audit import audit_section, earlier_audits
 from dashboard.components.verdict_controls import Controls, pick_controls
@@ -78,7 +78,7 @@ def _downloads(comparison: Comparison) -> None:
     )
     right.download_button(
         "Download CSV",
-        items_table(comparison).to_csv(index=False),
+        csv_of(items_table(comparison)),
         "check-my-pictures.csv",
         "text/csv",
         icon=":material/download:",

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import pandas as pd
 import streamlit as st
 
 from dashboard.charts.heatmaps import how_to_read
@@ -24,7 +23,7 @@ from dashboard.components.matrix_grid import (
 )
 from dashboard.components.page import errors_as_sentences, heading, is_dark
 from dashboard.components.progress_bar import ProgressBar
-from dashboard.components.tables import SUMMARY_COLUMNS, items_table, summary_table
+from dashboard.components.tables import SUMMARY_COLUMNS, csv_of, items_table, summary_table
 from dashboard.components.two_lists import two_lists
 from dashboard.components.uploads import plain
 from dashboard.services import (
@@ -245,10 +244,6 @@ def offer_downloads(comparison: Comparison, spec: str) -> None:
             on_click="ignore",
             help="The whole comparison with the matrices, as `muc matrices --out FILE.json` writes it.",
         )
-
-
-def csv_of(table: pd.DataFrame) -> bytes:
-    return table.to_csv(index=False).encode("utf-8")
 
 
 heading(

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard.components.page import errors_as_sentences, heading
-from dashboard.components.uploads import plain
+from dashboard.components.uploads import delete_uploads, plain
 from dashboard.services import workspace
 from dashboard.services.machine import computing, key_origins, storage, versions
 
@@ -30,6 +30,18 @@ def show_storage() -> None:
     )
     for problem in workspace().problems():
         st.warning(plain(problem), icon=":material/warning:")
+
+
+def show_uploads() -> None:
+    """What is held of uploads, and the button that deletes it."""
+    st.subheader("Uploads", anchor=False)
+    st.button("Delete my uploads", icon=":material/delete:", on_click=delete_uploads)
+    st.caption(
+        "Pictures and weight files that you uploaded are held in the memory of your session, until you delete them "
+        "here or close the page. What a job needs of them is written to the workspace; it is deleted when the audit "
+        "has ended, by this button, and in any case when the program is started or something is uploaded a day later. "
+        "Results that you saved stay: they hold figures and no pictures."
+    )
 
 
 def show_computing() -> None:
@@ -68,5 +80,6 @@ def show_keys() -> None:
 heading("Settings", "Where things are kept, what the numbers are computed with, and where keys come from.")
 with errors_as_sentences():
     show_storage()
+    show_uploads()
     show_computing()
     show_keys()

@@ -10,6 +10,7 @@ from dashboard.charts.style import HUES
 from dashboard.components.links import linked_number, linked_select
 from dashboard.components.page import is_dark
 from dashboard.components.pictures import Shown, picture_strip
+from dashboard.components.tables import csv_of
 from dashboard.components.uploads import plain
 from dashboard.services import picture_url
 from dashboard.services.side_by_side import comparison_table
@@ -56,7 +57,7 @@ def comparison_section(side: SideBySide) -> None:
     )
     with st.container(horizontal=True):
         for label, content, name, kind in (
-            ("Table (CSV)", table.to_csv(index=False), "compare.csv", "text/csv"),
+            ("Table (CSV)", csv_of(table), "compare.csv", "text/csv"),
             ("Table (LaTeX)", _latex(table), "compare.tex", "text/x-tex"),
         ):
             st.download_button(

@@ -1,6 +1,7 @@
 """What every page needs: a heading, and errors as sentences instead of tracebacks."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -20,6 +21,11 @@ def heading(title: str, purpose: str) -> None:
     st.caption(purpose)
 
 
+def _without_links(sentence: str) -> str:
+    """A sentence in which the name of a file cannot be a link, or a picture that the browser fetches from elsewhere."""
+    return re.sub(r"[<\[]", r"\\\g<0>", sentence)
+
+
 @contextmanager
 def errors_as_sentences() -> Iterator[None]:
     """Show a `MucError` as its sentence; log anything else and say that it is our fault. Streamlit's own control flow
@@ -29,7 +35,7 @@ def errors_as_sentences() -> Iterator[None]:
     except MustAsk as asked:
         _ask(asked.question)
     except MucError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(_without_links(str(error)), icon=":material/error:")
     except Exception:
         log.exception("a page failed")
         st.error(

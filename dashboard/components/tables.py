@@ -7,8 +7,14 @@ import pandas as pd
 from dashboard.charts.style import two_decimals
 from muc_core.audit.summary import ItemScores
 from muc_core.comparison import Comparison
+from muc_core.sheets import harmless
 
 SUMMARY_COLUMNS = ("Pictures of", "Number", "Positive alignment", "Lost", "Negative alignment", "Own partner first")
+
+
+def csv_of(table: pd.DataFrame) -> str:
+    """A table as CSV in which no text is a formula."""
+    return table.map(harmless).rename(columns=harmless).to_csv(index=False)
 
 
 def summary_table(rows: Iterable[tuple[str, Comparison]]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.components.links import linked_state
 from dashboard.components.words import plain as plain
-from dashboard.services import Files, demo_drawings, read_files, uploaded_thumbnails, with_captions
+from dashboard.services import Files, demo_drawings, forget_uploads, read_files, uploaded_thumbnails, with_captions
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.ingest import Ingest
 
@@ -86,6 +86,14 @@ def my_pictures() -> MyPictures | None:
     else:
         captions = _edit_captions(dataset, thumbnails, key)
     return MyPictures(with_captions(key, captions, _dataset=dataset), thumbnails, files)
+
+
+def delete_uploads() -> None:
+    """Delete all that this session holds of uploaded files, and what was written of them for jobs."""
+    _clear()
+    count = forget_uploads()
+    files = {0: "no file", 1: "one file"}.get(count, f"{count} files")
+    st.toast(f"Your uploads are deleted: what this session held, and {files} on the disk.", icon=":material/delete:")
 
 
 def kept_uploads() -> tuple[ImageTextDataset, str] | None:

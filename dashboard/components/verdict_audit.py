@@ -11,6 +11,7 @@ from dashboard.components.evidence_offer import evidence_offer
 from dashboard.components.job_follow import follow_job, start_button
 from dashboard.components.links import linked_state
 from dashboard.components.stress_hint import offer_stress
+from dashboard.components.tables import csv_of
 from dashboard.components.uploads import MyPictures, plain
 from dashboard.components.verdict import sureness_panel, verdict_card
 from dashboard.components.verdict_cards import verdict_cards
@@ -147,7 +148,7 @@ def items_frame(result: AuditResult, names: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _downloads(result: AuditResult, names: Mapping[str, str], title: str) -> None:
-    table = items_frame(result, names).to_csv(index=False)
+    table = csv_of(items_frame(result, names))
     page = to_html(result, title=f"Audit: {title}")
     files = (
         (

@@ -72,7 +72,10 @@ def workspace() -> Workspace:
 def _workspace(home: str | None) -> Workspace:
     # Whoever opens the page must not reach through an encoder's URL what only this machine can reach.
     lock_private_addresses()
-    return _PageWorkspace()
+    opened = _PageWorkspace()
+    # uploads that were written for a job are gone after a day, also where nobody uploads again
+    sweep(opened.home / "cache" / "uploads")
+    return opened
 
 
 class _PageWorkspace(Workspace):
@@ -194,7 +197,28 @@ def keep_upload(name: str, content: bytes) -> Path:
         path = folder / f"{TEMPORARY}{hashlib.sha256(content).hexdigest()[:32]}{Path(name).suffix.lower()}"
         if not path.exists():
             write_file(path, content)
+    _kept().add(path)
     return path
+
+
+@st.cache_resource(show_spinner=False, scope="session")
+def _kept() -> set[Path]:
+    """Files that this session's uploads were written to, for jobs."""
+    return set()
+
+
+def forget_uploads() -> int:
+    """Delete all that is held or was written of this session's uploads; how many files there were.
+
+    Results of audits that were saved stay: they hold figures and no pictures. A job that reads a file just now fails.
+    """
+    files = [path for path in _kept() if path.exists()]
+    with writing(workspace().home):
+        for path in files:
+            path.unlink(missing_ok=True)
+    for held in (_kept, _read_files, with_captions, uploaded_thumbnails, _audits, _audited):
+        held.clear()
+    return len(files)
 
 
 def recognised(source: ImportEncoderSettings) -> RecognitionReport:

@@ -66,7 +66,8 @@ def check_files(folder: Path, paths: Sequence[str], where: Callable[[int], str])
         MucError: one is missing.
     """
     for row in _spread(len(paths)):
-        if not (folder / paths[row]).is_file():
+        # unlike that of `Path`, this look takes a name that is too long for one that is not there
+        if not os.path.isfile(os.path.join(folder, paths[row])):
             raise MucError(
                 f"{where(row)}: there is no picture {paths[row]!r} in {folder}; bring the file, or name the folder of "
                 "the pictures by writing ?images=FOLDER after the path"

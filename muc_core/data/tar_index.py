@@ -4,6 +4,7 @@ Python's `tarfile` takes a damaged header for the end of the archive and says no
 Understood are ustar, GNU and pax archives (POSIX.1-2017, pax) with ordinary files.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -54,7 +55,8 @@ def _members(stream: BinaryIO, path: Path) -> Iterator[tuple[str, int, int]]:
             raise MucError(f"{path} {what}; pack or copy it again")
         kind = header[156:157]
         start = position + _BLOCK
-        size = int(extra["size"]) if extra.get("size", "").isdecimal() else _number(header[124:136], path)
+        stated = extra.get("size", "")
+        size = int(stated) if re.fullmatch("[0-9]{1,19}", stated) else _number(header[124:136], path)
         if kind in _WITHOUT_DATA:
             size = 0
         if start + size > length:

@@ -1,9 +1,9 @@
 """Tables as Markdown, CSV and LaTeX."""
 
-import csv
-import io
 import re
 from dataclasses import dataclass
+
+from muc_core.sheets import csv_text
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,7 @@ class Table:
         return "\n".join(lines) + "\n"
 
     def to_csv(self) -> str:
-        file = io.StringIO()
-        csv.writer(file, lineterminator="\n").writerows([self.columns, *self.rows])
-        return file.getvalue()
+        return csv_text([self.columns, *self.rows])
 
     def to_latex(self) -> str:
         """A `tabular` of the package booktabs."""
@@ -41,7 +39,7 @@ class Table:
 
 
 def _line(cells: tuple[str, ...]) -> str:
-    escaped = (cell.replace("|", r"\|").replace("\n", " ") for cell in cells)
+    escaped = (cell.replace("|", r"\|").replace("\n", " ").replace("<", "&lt;") for cell in cells)
     return "| " + " | ".join(escaped) + " |"
 
 

@@ -13,7 +13,9 @@ from io import BytesIO
 from muc_core.errors import MucError
 from muc_core.evidence.manifest import FILES
 
-MAX_BYTES = 512 * 2**20
+MAX_BYTES = 256 * 2**20
+_MOST_BYTES_OF_JSON = 16 * 2**20
+"""Of the manifest and the result; a hostile megabyte of JSON takes some 30 when it is read."""
 _MOST_BYTES_OF_THE_LIST = 4096
 _END = struct.Struct("<4s4H2LH")
 """End of the list of members, APPNOTE 4.3.16, without a comment."""
@@ -31,18 +33,24 @@ class Container:
 
 def write_container(files: Mapping[str, bytes]) -> bytes:
     """The zip of all `FILES`. Raises `MucError` for more than `MAX_BYTES`."""
-    stream = BytesIO()
-    with zipfile.ZipFile(stream, "w") as packed:
-        for name in FILES:
-            member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            member.create_system, member.external_attr = 3, 0o100644 << 16
-            packed.writestr(member, files[name])
+    stream = _written(files)
     if stream.tell() > MAX_BYTES:
         raise MucError(
             f"the evidence takes {stream.tell() / 2**20:,.0f} MB, and a pack holds up to {MAX_BYTES / 2**20:.0f}; take "
             "fewer controls (--match) or fewer views"
         )
     return stream.getvalue()
+
+
+def _written(files: Mapping[str, bytes]) -> BytesIO:
+    stream = BytesIO()
+    with zipfile.ZipFile(stream, "w") as packed:
+        for name in FILES:
+            member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            member.create_system, member.external_attr = 3, 0o100644 << 16
+            packed.writestr(member, files[name])
+    stream.seek(0, 2)
+    return stream
 
 
 def read_container(data: bytes) -> Container:
@@ -57,6 +65,9 @@ def read_container(data: bytes) -> Container:
             members = packed.infolist()
             _check_names([member.orig_filename for member in members])
             for member in members:
+                if member.filename.endswith(".json") and member.file_size > _MOST_BYTES_OF_JSON:
+                    most = _MOST_BYTES_OF_JSON // 2**20
+                    raise MucError(f"{member.filename} has more than {most} MB; that of no evidence pack does")
                 if member.compress_type != zipfile.ZIP_STORED:
                     raise MucError(f"{member.filename} is compressed; a pack's files are stored as they are")
                 try:
@@ -67,7 +78,8 @@ def read_container(data: bytes) -> Container:
         raise
     except _DAMAGE as error:
         raise MucError("it is not a zip archive, or its list of files was changed") from error
-    if not problems and write_container(files) != data:
+    # compared in place: a copy more would take as much memory again
+    if not problems and _written(files).getbuffer() != data:
         problems.append("the zip was changed between its files: it is not as an evidence pack is written")
     return Container(files, tuple(problems))
 

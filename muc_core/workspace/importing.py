@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
+from muc_core.data.files import read_file
 from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.backbones import build_backbone
 from muc_core.encoders.base import Encoder
@@ -29,6 +30,8 @@ from muc_core.workspace.trial import PROGRAMS, try_program
 from muc_core.workspace.workspace import EncoderRecord, Workspace
 
 _SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".onnx", ".safetensors", ".tar", ".torchscript")
+
+_MOST_BYTES_OF_A_MANIFEST = 16 * 2**20
 
 TRIED = 2
 """Pictures that an encoder must embed before it is kept."""
@@ -377,10 +380,11 @@ def _try(encoder: Encoder) -> None:
 def _copy(workspace: Workspace, folder: Path, name: str | None) -> EncoderRecord:
     """An encoder of another workspace, or a shipped one, with all that is known of it."""
     try:
-        manifest = EncoderManifest.model_validate_json((folder / MANIFEST).read_bytes())
-    except (OSError, ValidationError) as error:
-        faults = explain(error) if isinstance(error, ValidationError) else error.strerror
-        raise MucError(f"{folder / MANIFEST} is not that of an encoder ({faults})") from error
+        manifest = EncoderManifest.model_validate_json(
+            read_file(folder / MANIFEST, str(folder / MANIFEST), _MOST_BYTES_OF_A_MANIFEST)
+        )
+    except ValidationError as error:
+        raise MucError(f"{folder / MANIFEST} is not that of an encoder ({explain(error)})") from error
     for file, digest in manifest.files.items():
         if Path(file).name != file or file_digest(folder / file) != digest:
             raise MucError(f"{folder / file} is not the file that its {MANIFEST} describes; copy the folder again")

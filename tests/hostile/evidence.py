@@ -72,7 +72,7 @@ def _manifest(**changed: object) -> bytes:
     return signed_anew(_files(), changed)
 
 
-def _largest(length: int = 500 * 2**20) -> bytes:
+def _largest(length: int = 250 * 2**20) -> bytes:
     """As large as a pack may be, with a report of zeros, signed."""
     return write_container({**_files(), "report.html": bytes(length)})
 

@@ -8,6 +8,7 @@ import re
 import resource
 import shutil
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -101,6 +102,7 @@ def _in_child(case: Case, path: Path, work: Path, result: Path) -> None:
         os.dup2(log, 2)
         os.chdir(work)
         os.environ |= {"MUC_HOME": str(work / "home"), "TMPDIR": str(work), "HOME": str(work)}
+        tempfile.tempdir = str(work)
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 5))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         seen: list[str] = []

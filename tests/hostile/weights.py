@@ -497,56 +497,52 @@ _TEXT_TOWERS: dict[str, tuple[Callable[[Path], Path], Expected]] = {
 # TorchScript
 
 
-class _Means(nn.Module):
+class _Weighted(nn.Module):
+    """An archive without a tensor is no model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+
+
+class _Means(_Weighted):
     def forward(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3))
+        return x.mean((2, 3)) * self.weight
 
 
-class _Endless(nn.Module):
+class _Endless(_Weighted):
     def forward(self, x: Tensor) -> Tensor:
         total = x.mean((2, 3))
         while bool(total.sum() == total.sum()):
-            total = total + 0
+            total = total * 1.0000001
         return total
 
 
-class _Hungry(nn.Module):
+class _Hungry(_Weighted):
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = x.mean((2, 3)) + torch.ones(10, 10**9).sum()
+        found: Tensor = x.mean((2, 3)) + torch.ones([10, 1000000000]).sum()
         return found
 
 
-class _Fatter(nn.Module):
+class _Fatter(_Weighted):
     def forward(self, x: Tensor) -> Tensor:
         kept: list[Tensor] = []
         for _ in range(1000):
-            kept.append(torch.ones(2**24))
+            kept.append(torch.ones([16777216]))
         return x.mean((2, 3)) + torch.stack(kept).sum()
 
 
-class _Writes(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        torch.save(x, "EXECUTED")
-        return x.mean((2, 3))
-
-
-class _Reads(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        secret = torch.from_file("/etc/passwd", False, 300, dtype=torch.uint8)
-        return x.mean((2, 3)) + secret[:3].float()
-
-
-class _Raises(nn.Module):
+class _Raises(_Weighted):
     def forward(self, x: Tensor) -> Tensor:
         if bool(x.sum() == x.sum()):
             raise ValueError("\x1b[2J<script>alert(1)</script>")
         return x
 
 
-class _Prints(nn.Module):
+class _Prints(_Weighted):
     def forward(self, x: Tensor) -> Tensor:
         for _ in range(10_000):
-            print("x" * 100)
+            print("a long line that nobody asked for")
         return x.mean((2, 3))
 
 

@@ -39,6 +39,11 @@ from muc_core.errors import BadImage, MucError
 _MOST_KEPT = 256 * 2**20
 """Bytes of row groups that are kept, since pictures that are asked for one after the other often share one."""
 _HEAD = 4096
+_MOST_STATED = 2**30
+_MOST_TEXT_STATED = 256 * 2**20
+_MOST_TEXT = 128 * 2**20
+_LONG = 1024
+"""Bytes of texts in a row group, and how long they are on average where they are more."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +166,7 @@ class _RowGroups:
             with _faults(path, BadImage), path.open("rb") as stream:
                 found = pq.ParquetFile(stream).metadata.row_group(row_group)
                 for chunk in (found.column(leaf) for leaf in range(found.num_columns)):
-                    if chunk.path_in_schema.split(".")[0] != self._column:
+                    if not _is_of(chunk, self._column):
                         continue
                     start, size = chunk.data_page_offset, chunk.total_compressed_size
                     if chunk.has_dictionary_page:
@@ -199,8 +204,9 @@ class _RowGroups:
             self._kept.move_to_end(group)
             taken: list[Any] = self._kept[group].take(pa.array(rows)).to_pylist()
             return taken
-        with _faults(path, BadImage), pq.ParquetFile(path) as file:
+        with _faults(path, BadImage), _opened(path, self._column) as file:
             _check_rows(file, row_group, count, path)
+            stated = _stated_size(file, row_group, self._column, path)
             if file.metadata.row_group(row_group).total_byte_size <= _MOST_KEPT:
                 cells = file.read_row_group(row_group, columns=[self._column]).column(0)
                 if len(cells) != count:
@@ -212,7 +218,9 @@ class _RowGroups:
                 return taken
             pieces: list[Any] = []
             start = 0
-            for batch in file.iter_batches(batch_size=256, row_groups=[row_group], columns=[self._column]):
+            # one value may take all that is stated, and be repeated in every row
+            at_once = min(256, max(1, _MOST_KEPT // max(1, stated)))
+            for batch in file.iter_batches(batch_size=at_once, row_groups=[row_group], columns=[self._column]):
                 inside = rows[(rows >= start) & (rows < start + len(batch))] - start
                 pieces += batch.column(0).take(pa.array(inside)).to_pylist()
                 start += len(batch)
@@ -319,12 +327,14 @@ def _texts(files: Sequence[_File], column: str, what: str, classes: tuple[str, .
     """A whole column as an Arrow chunked array of texts, blank ones missing. Raises `MucError`."""
     chunks: list[Any] = []
     for file in files:
-        with _faults(file.path), pq.ParquetFile(file.path) as opened:
+        with _faults(file.path), _opened(file.path, column) as opened:
             for group, count in enumerate(file.rows):
                 _check_rows(opened, group, count, file.path)
+                _stated_size(opened, group, column, file.path, _MOST_TEXT_STATED)
                 values = opened.read_row_group(group, columns=[column]).column(0)
                 if len(values) != count:
                     raise _changed(file.path)
+                _check_lengths(values, column, file.path)
                 # what is no text in UTF-8 would come up only when it is shown
                 values.validate(full=True)
                 chunks += [
@@ -351,6 +361,57 @@ def _as_text(values: Any, where: str, classes: tuple[str, ...] | None) -> Any:
         raise MucError(f"{where} is of the kind {values.type}; texts or numbers are needed")
     texts = pc.utf8_trim_whitespace(values.cast(pa.large_string()))
     return pc.if_else(pc.equal(texts, ""), None, texts)
+
+
+def _opened(path: Path, column: str) -> Any:
+    """A file in which a value of the column that is repeated takes memory once, as it does in the file."""
+    with pq.ParquetFile(path) as file:
+        groups = map(file.metadata.row_group, range(min(1, file.metadata.num_row_groups)))
+        leaves = [group.column(number) for group in groups for number in range(group.num_columns)]
+    return pq.ParquetFile(
+        path,
+        read_dictionary=[
+            leaf.path_in_schema
+            for leaf in leaves
+            if _is_of(leaf, column) and leaf.physical_type == "BYTE_ARRAY" and ".list." not in leaf.path_in_schema
+        ],
+    )
+
+
+def _stated_size(file: Any, group: int, column: str, path: Path, most: int = _MOST_STATED) -> int:
+    """Bytes of a column in a row group when it is unpacked, as the footer states them.
+
+    Raises:
+        MucError: they are too many, or packed so that any number of bytes can come out.
+    """
+    found = file.metadata.row_group(group)
+    chunks = [chunk for chunk in map(found.column, range(found.num_columns)) if _is_of(chunk, column)]
+    if any("DELTA_BYTE_ARRAY" in chunk.encodings for chunk in chunks):
+        raise MucError(
+            f"{path}: the column {column} is packed by common beginnings; write it plain or with a dictionary"
+        )
+    size: int = sum(chunk.total_uncompressed_size for chunk in chunks)
+    if size > most:
+        raise MucError(f"{path}: the column {column} has {size / 2**20:,.0f} MB in one row group; write smaller ones")
+    return size
+
+
+def _is_of(chunk: Any, column: str) -> bool:
+    return bool(chunk.path_in_schema.split(".")[0] == column)
+
+
+def _check_lengths(values: Any, column: str, path: Path) -> None:
+    """Texts that are in the file once and in the column many times must not take much memory. Raises `MucError`."""
+    if not pa.types.is_dictionary(values.type):
+        return
+    total = sum(
+        pc.sum(pc.take(pc.binary_length(chunk.dictionary), chunk.indices)).as_py() or 0 for chunk in values.chunks
+    )
+    if total > _MOST_TEXT and total > _LONG * len(values):
+        raise MucError(
+            f"{path}: the texts in the column {column} have {total / 2**20:,.0f} MB, {total // len(values):,} bytes "
+            "each; captions and labels are shorter"
+        )
 
 
 def _check_rows(file: Any, group: int, count: int, path: Path) -> None:

@@ -115,7 +115,7 @@ def _described(weights: Path, settings: Path, title: str) -> Source:
         content = json.loads(settings.read_text(encoding="utf-8"))
         model = content.get("model_cfg", content)
         prepare = content.get("preprocess_cfg", {})
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise MucError(f"{settings.name} of {title} is damaged ({error}); fetch it again") from error
     same = [name for name in open_clip.list_models() if _config(name) == _plain(model)]
     if not same:

@@ -1,7 +1,5 @@
 """What a bench found, as tables: a mean and its spread for every method and metric, over all seeds."""
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,6 +13,7 @@ from muc_core.evaluation.spread import Spread, spread
 from muc_core.evaluation.tables import Table
 from muc_core.jobs.bench.plan import CONTRAST, ORIGINAL, known_families, registered
 from muc_core.jobs.bench.results import PLAN, Result, read_results
+from muc_core.sheets import csv_text
 
 BEGIN, END = "<!-- written by `make results` -->", "<!-- end of what `make results` writes -->"
 SUMMARY = ("gap", "collateral", "rte", "views")
@@ -143,16 +142,16 @@ class Report:
 
     def to_csv(self) -> str:
         """A row for each family, method and metric."""
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["family", "method", "metric", "mean", "sd", "low", "high", "runs", "trainings"])
+        rows: list[tuple[object, ...]] = [
+            ("family", "method", "metric", "mean", "sd", "low", "high", "runs", "trainings")
+        ]
         for family in self.families:
             for method in self.methods(family):
                 for metric in METRICS:
                     if (found := self.metric(family, method, metric.name)) is not None:
                         figures = (found.mean, found.sd, found.low, found.high, found.runs, found.groups)
-                        writer.writerow([family, method, metric.name, *figures])
-        return file.getvalue()
+                        rows.append((family, method, metric.name, *figures))
+        return csv_text(rows)
 
 
 def read_report(out: Path) -> Report:

@@ -6,14 +6,14 @@ from dashboard.charts.map_colours import Colouring, by_class, by_number, by_set,
 from dashboard.charts.maps import MapData, comparison_sentence, percent, retention_sentence
 from dashboard.components.audit_offer import verdicts_on
 from dashboard.components.choices import Pair, pick_pair
-from dashboard.components.job_view import say
+from dashboard.components.job_follow import follow_job
 from dashboard.components.links import linked_select, linked_toggle, say_unknown
 from dashboard.components.map_views import moving, one_map, sides
 from dashboard.components.page import errors_as_sentences, heading, is_dark
 from dashboard.components.uploads import kept_uploads, plain
 from dashboard.services import PairData, controls_for, items_of, pair_data, thumbnails, workspace
 from dashboard.services.maps import MOST_AT_ONCE, DrawnMap, computed_map, items_of_map, quick_map, stars_on
-from muc_core.jobs import Job, JobTable, cancel, submit
+from muc_core.jobs import Job, JobTable, submit
 from muc_core.jobs.tasks.embedding_map import KIND, EmbeddingMapSettings, MapItems
 from muc_core.projection import Method
 
@@ -25,7 +25,6 @@ COLOURS = ("set", "owner", "label", "verdict", "drift", "neighbours kept")
 # Pictures that go with a map for the pointer; with more the page would be slow.
 MOST_PICTURED = 2_000
 METHOD, VIEW, COLOUR, COUNT = "map_method", "map_view", "map_colour", "map_count"
-REFRESH_S = 1.0
 
 
 def settings_for(pair: Pair, data: PairData, view: str, count: str) -> EmbeddingMapSettings:
@@ -55,7 +54,7 @@ def offer_umap(settings: EmbeddingMapSettings) -> None:
     """The button while there is no UMAP, its progress once it was pressed, and what went wrong."""
     job = latest_job(settings)
     if job is not None and job.active:
-        st.fragment(follow_job, run_every=REFRESH_S)(job.id)
+        follow_job(job, "Computing the UMAP")
         return
     if job is not None and job.state in ("failed", "lost"):
         st.error(f"The UMAP was not computed: {plain(job.error or 'no reason is known')}", icon=":material/error:")
@@ -73,20 +72,6 @@ def start(settings: EmbeddingMapSettings) -> None:
     with errors_as_sentences():
         submit(workspace(), KIND, settings, unique=True)
         st.session_state[METHOD] = "umap"
-
-
-def follow_job(job_id: str) -> None:
-    """Progress of a job, each second; when it ends the whole page is drawn anew."""
-    with errors_as_sentences():
-        job = JobTable(workspace()).job(job_id)
-        if not job.active:
-            st.rerun()
-        st.progress(job.share, text=f"Computing the UMAP. {say(job)}")
-        st.button("Cancel", icon=":material/stop_circle:", on_click=stop, args=(job_id,), disabled=job.cancel_requested)
-
-
-def stop(job_id: str) -> None:
-    cancel(workspace(), job_id)
 
 
 def colouring_of(name: str, drawn: DrawnMap, pair: Pair, data: PairData) -> Colouring:

@@ -5,18 +5,16 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from dashboard.components.job_view import say
-from dashboard.components.page import errors_as_sentences
+from dashboard.components.job_follow import follow_job
 from dashboard.components.uploads import plain
 from dashboard.services import LARGE_BYTES, check_now, cost_of_check, size_of, workspace
 from muc_core.encoders.probes import Probe
 from muc_core.encoders.remote.encoder import FAMILY as REMOTE
 from muc_core.errors import MucError
-from muc_core.jobs import Job, JobTable, cancel, submit
+from muc_core.jobs import Job, JobTable, submit
 from muc_core.jobs.tasks.check_encoder import KIND, Check, CheckEncoderSettings, forget_canaries, read_check
 from muc_core.workspace import EncoderRecord
 
-REFRESH_S = 1.0
 FAULT = "encoder check fault"
 
 _BADGES = {
@@ -40,7 +38,7 @@ def _one(record: EncoderRecord, *, brief: bool) -> None:
     name, digest = record.manifest.name, record.manifest.content_digest
     job = _latest_job(name)
     if job is not None and job.active:
-        st.fragment(_follow, run_every=REFRESH_S)(job.id, name)
+        follow_job(job, f"Checking {name}")
         return
     if job is not None and job.state in ("failed", "lost"):
         st.error(f"The check did not end: {plain(job.error or 'no reason is known')}", icon=":material/error:")
@@ -113,23 +111,3 @@ def _forget(name: str, digest: str) -> None:
 def _latest_job(name: str) -> Job | None:
     jobs = JobTable(workspace()).jobs(limit=50)
     return next((job for job in jobs if job.kind == KIND and job.settings.get("encoder") == name), None)
-
-
-def _follow(job_id: str, name: str) -> None:
-    with errors_as_sentences():
-        job = JobTable(workspace()).job(job_id)
-        if not job.active:
-            st.rerun()
-        st.progress(job.share, text=plain(f"Checking {name}. {say(job)}"))
-        st.button(
-            "Cancel",
-            key=f"cancel check {job_id}",
-            icon=":material/stop_circle:",
-            on_click=_stop,
-            args=(job_id,),
-            disabled=job.cancel_requested,
-        )
-
-
-def _stop(job_id: str) -> None:
-    cancel(workspace(), job_id)

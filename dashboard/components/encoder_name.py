@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard.components.encoder_cards import CARD
 from dashboard.components.encoder_edit import FAULT, NAME_HELP, SAID
 from dashboard.components.unlearn_form import unused_name
-from dashboard.components.uploads import plain
+from dashboard.components.words import plain, sentence
 from dashboard.services import encoder_records, workspace
 from muc_core.errors import MucError
 
@@ -21,8 +21,7 @@ def choose_name(suggestion: str, *, key: str) -> str | None:
     try:
         return workspace().check_new_name(name)
     except MucError as fault:
-        text = str(fault)
-        st.markdown(f":red[:material/error: {plain(text[:1].upper() + text[1:])}.]")
+        st.markdown(f":red[:material/error: {plain(sentence(str(fault)))}]")
         return None
 
 

@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard.components.choices import Pair
 from dashboard.components.links import linked_number, linked_state, say_unknown
-from dashboard.components.uploads import plain
+from dashboard.components.words import plain, sentence
 from dashboard.services import encoder_records, forget_sets, named_forget_set, pair_data, workspace
 from muc_core.encoders.family import FAMILIES
 from muc_core.errors import MucError
@@ -22,7 +22,7 @@ def why_not(pair: Pair) -> bool:
     if not reasons:
         return False
     st.info(
-        f"**No stress test for this pair.** {plain(_sentence(reasons[0]))} What you can do: ask whoever holds the "
+        f"**No stress test for this pair.** {plain(sentence(reasons[0]))} What you can do: ask whoever holds the "
         "weights to make this test with `muc stress`, or add the encoder from its weight file on the page "
         "Encoders. An audit of its answers needs no weights.",
         icon=":material/lock:",
@@ -141,7 +141,3 @@ def _choose_retrained(pair: Pair) -> str | None:
         "not assumed.",
     )
     return None if chosen is None else str(chosen)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:].rstrip(".") + "."

@@ -8,7 +8,7 @@ from dashboard.components.links import linked_state
 from dashboard.components.page import errors_as_sentences, main_button
 from dashboard.components.stress_form import stress_form
 from dashboard.components.stress_result import show_stress
-from dashboard.components.uploads import plain
+from dashboard.components.words import plain, sentence
 from dashboard.services import workspace
 from dashboard.services.stress import (
     StressForecast,
@@ -33,8 +33,7 @@ def stress_section(pair: Pair) -> str | None:
     try:
         expected = forecast(settings)
     except MucError as refusal:
-        sentence = str(refusal)
-        st.info(f"**This cannot be tested.** {plain(sentence[:1].upper() + sentence[1:])}.", icon=":material/info:")
+        st.info(f"**This cannot be tested.** {plain(sentence(str(refusal)))}", icon=":material/info:")
         return None
     found = stress_of(expected.key)
     if found is not None:

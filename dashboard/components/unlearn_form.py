@@ -11,7 +11,7 @@ from dashboard.components.links import linked_number, linked_select, linked_stat
 from dashboard.components.page import main_button
 from dashboard.components.run_estimate import run_estimate
 from dashboard.components.settings_form import find_faults, label, settings_fields
-from dashboard.components.uploads import plain
+from dashboard.components.words import plain, sentence
 from dashboard.services import PairData, encoder_records, forget_sets, named_forget_set, pair_data, workspace
 from muc_core.data.sets import resolve_ids
 from muc_core.data.splits import NO_CALIBRATION, DataSplit
@@ -74,9 +74,9 @@ def unlearn_form() -> None:
             )
             run_estimate(timed, split, settings)
         except MucError as fault:
-            sentence = _with_labels(str(fault), method)
-            _show_fault(sentence)
-            faults.append(_capitalised(sentence))
+            told = _with_labels(str(fault), method)
+            _show_fault(told)
+            faults.append(sentence(told))
     if st.button("Start unlearning", type=main_button(), icon=":material/play_arrow:", key="start unlearning"):
         if faults:
             st.error("Not started. " + plain(" ".join(faults)), icon=":material/error:")
@@ -215,7 +215,7 @@ def _choose_name(base: str) -> tuple[str, str | None]:
         workspace().check_new_name(name)
     except MucError as fault:
         _show_fault(str(fault))
-        return name, _capitalised(str(fault))
+        return name, sentence(str(fault))
     return name, None
 
 
@@ -263,17 +263,13 @@ def _start(job: UnlearnJob) -> None:
     st.session_state[STARTED] = {*st.session_state.get(STARTED, ()), job.name}
 
 
-def _show_fault(sentence: str) -> None:
-    st.markdown(f":red[:material/error: {plain(_capitalised(sentence))}]")
+def _show_fault(fault: str) -> None:
+    st.markdown(f":red[:material/error: {plain(sentence(fault))}]")
 
 
-def _capitalised(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:].rstrip(".") + "."
-
-
-def _with_labels(sentence: str, method: Method[TrainingSettings]) -> str:
+def _with_labels(told: str, method: Method[TrainingSettings]) -> str:
     """The sentence with settings named as on the page: Batch size for batch_size."""
     for name in method.settings.model_fields:
         if "_" in name:
-            sentence = sentence.replace(name, label(name))
-    return sentence
+            told = told.replace(name, label(name))
+    return told

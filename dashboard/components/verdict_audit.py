@@ -12,11 +12,12 @@ from dashboard.components.job_follow import follow_job, start_button
 from dashboard.components.links import linked_state
 from dashboard.components.stress_hint import offer_stress
 from dashboard.components.tables import csv_of
-from dashboard.components.uploads import MyPictures, plain
+from dashboard.components.uploads import MyPictures
 from dashboard.components.verdict import sureness_panel, verdict_card
 from dashboard.components.verdict_cards import verdict_cards
 from dashboard.components.verdict_collateral import collateral_panel
 from dashboard.components.verdict_controls import Controls
+from dashboard.components.words import plain, sentence
 from dashboard.services import (
     AuditPlan,
     PairData,
@@ -91,8 +92,7 @@ def audit_section(pair: Pair, pictures: MyPictures, controls: Controls, data: Pa
 
 
 def _no_verdict(refusal: MucError) -> None:
-    sentence = str(refusal)
-    st.info(f"**No verdict.** {plain(sentence[:1].upper() + sentence[1:])}.", icon=":material/info:")
+    st.info(f"**No verdict.** {plain(sentence(str(refusal)))}", icon=":material/info:")
 
 
 def _audit_now(plan: AuditPlan) -> AuditResult:

@@ -165,7 +165,9 @@ def facts(record: EncoderRecord) -> Facts:
         sent = f"{settings.image_size} x {settings.image_size} pixels, {settings.interpolation}, sent as "
         sent += f"{settings.picture_format.upper()}; the rest is up to the service"
         title = DIALECTS.get(settings.dialect).title
-        service = f"{settings.endpoint}, {title}, {settings.number_type} numbers, {_key_of(settings)}"
+        origin = origin_of_key(settings)
+        key_from = "no key" if origin is None else f"key from {origin}"
+        service = f"{settings.endpoint}, {title}, {settings.number_type} numbers, {key_from}"
         return Facts(settings.dimension or 0, settings.has_text, settings.image_size, sent, size, service)
     key = [manifest.content_digest]
     if manifest.family in FAMILIES.names():  # all encoders of an architecture are alike in this
@@ -173,10 +175,13 @@ def facts(record: EncoderRecord) -> Facts:
     return replace(_facts("/".join(key), manifest.name), size_bytes=size)
 
 
-def _key_of(settings: RemoteSettings) -> str:
+def origin_of_key(settings: RemoteSettings) -> str | None:
+    """Where the key of an encoder behind a URL comes from, in words; None when it needs none."""
     if settings.key_environment is not None:
-        return f"key from the environment variable {settings.key_environment}"
-    return "key from the keyring" if settings.key_keyring is not None else "no key"
+        return f"the environment variable {settings.key_environment}"
+    if settings.key_keyring is not None:
+        return f"the system's keyring, {settings.key_keyring.service} / {settings.key_keyring.user}"
+    return None
 
 
 @st.cache_data(show_spinner="Looking at the encoders ...", max_entries=256)

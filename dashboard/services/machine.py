@@ -10,10 +10,10 @@ from pathlib import Path
 import streamlit as st
 import torch
 
-from dashboard.services import workspace
+from dashboard.services import origin_of_key, workspace
 from muc_core.encoders.remote.encoder import FAMILY as REMOTE
 from muc_core.encoders.remote.key import read_key
-from muc_core.encoders.remote.settings import SETTINGS_FILE, RemoteSettings, read_settings
+from muc_core.encoders.remote.settings import SETTINGS_FILE, read_settings
 from muc_core.errors import MucError
 from muc_core.jobs.launcher import worker_threads
 from muc_core.workspace.evidence import packs_folder
@@ -117,13 +117,5 @@ def key_origins() -> list[KeyOrigin]:
             read_key(settings)
         except MucError as error:
             fault = str(error)
-        found.append(KeyOrigin(record.manifest.name, _origin(settings), fault))
+        found.append(KeyOrigin(record.manifest.name, origin_of_key(settings) or "no key", fault))
     return found
-
-
-def _origin(settings: RemoteSettings) -> str:
-    if settings.key_environment is not None:
-        return f"the environment variable {settings.key_environment}"
-    if settings.key_keyring is not None:
-        return f"the system's keyring, {settings.key_keyring.service} / {settings.key_keyring.user}"
-    return "no key"

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
@@ -138,6 +139,38 @@ class Watch:
     def _request(self, url: str) -> None:
         if url.startswith(("http:", "https:", "ws:", "wss:")) and "://127.0.0.1:" not in url:
             self.problems.append(f"request to another machine: {url}")
+
+
+SERIOUS = ("serious", "critical")
+LOOKS = ((1280, "light"), (1280, "dark"), (390, "dark"), (390, "light"))
+"""Widths and themes in which every page must be usable; a desk first."""
+
+
+def in_every_look(page: Page, *, tall: int = 844) -> Iterator[str]:
+    """The page as it stands at both widths in both themes, called WIDTH-THEME."""
+    for width, theme in LOOKS:
+        page.set_viewport_size({"width": width, "height": tall})
+        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        settle(page)
+        page.keyboard.press("r")  # charts and buttons are drawn for the theme that the browser last told of
+        settle(page)
+        yield f"{width}-{theme}"
+
+
+def faults(page: Page, *rules: str) -> list[str]:
+    """What is wider than the window, and which serious rules of axe-core are broken where.
+
+    Args:
+        rules: of axe-core, all of them when none is named.
+    """
+    width = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+    window = page.evaluate("window.innerWidth")
+    found = [f"is {width} px wide in a window of {window}"] if width > window else []
+    options = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else None
+    for rule in Axe().run(page, options=options).response["violations"]:
+        if rule["impact"] in SERIOUS:
+            found += [f"{rule['id']} at {' '.join(map(str, node['target']))}" for node in rule["nodes"]]
+    return found
 
 
 def open_page(page: Page, title: str) -> None:

@@ -24,8 +24,12 @@ from muc_core.unlearning.engine import plan_of
 from muc_core.unlearning.method import METHODS, Method
 from muc_core.unlearning.settings import TrainingSettings
 
+_AT_RANDOM = "random:10%"
+"""As in the MUC paper, and the one set that every data set has."""
+
 _COUNT = re.compile(r" \([\d,]+ pictures\)$")
 NAME, SUGGESTED, STARTED = "unlearn name", "unlearn suggested name", "unlearn started names"
+_DATA = "unlearn forget set is of"
 
 
 def unlearn_form() -> None:
@@ -145,10 +149,14 @@ def _choose_forget(data: PairData) -> tuple[str, DataSplit | None]:
     key = "unlearn forget"
     if chosen := st.session_state.get(key):
         # with another original the counts differ, and what was chosen before comes back as its old label
-        st.session_state[key] = _COUNT.sub("", chosen)
+        st.session_state[key] = chosen = _COUNT.sub("", chosen)
+        if st.session_state.get(_DATA) not in (None, data.dataset.name) and not _is_set(chosen, data):
+            del st.session_state[key]  # it was a set of other data
+            st.query_params.pop(key, None)
+    st.session_state[_DATA] = data.dataset.name
     typed = [spec for spec in (st.session_state.get(key), st.query_params.get(key)) if spec]
-    known = list(dict.fromkeys([*specs, *typed]))
-    linked_state(key, {spec: spec for spec in known}, first=first or next(iter(specs), None), what="the forget set")
+    known = list(dict.fromkeys([*specs, _AT_RANDOM, *typed]))
+    linked_state(key, {spec: spec for spec in known}, first=first or known[0], what="the forget set")
     spec = st.selectbox(
         "Forget set",
         known,
@@ -156,7 +164,7 @@ def _choose_forget(data: PairData) -> tuple[str, DataSplit | None]:
         key=key,
         accept_new_options=True,
         help="Pictures that the encoder was trained on and is to forget. For a list of your own type ids:FILE, the "
-        "path of a text file with one id a line.",
+        "path of a text file with one id a line; random:50 draws 50 of them.",
         persist_state="session",
     )
     try:
@@ -164,6 +172,13 @@ def _choose_forget(data: PairData) -> tuple[str, DataSplit | None]:
     except MucError as fault:
         _show_fault(str(fault))
         return str(spec), None
+
+
+def _is_set(spec: str, data: PairData) -> bool:
+    try:
+        return bool(resolve_ids(spec, data.dataset, data.split))
+    except MucError:
+        return False
 
 
 def _paper_notes(method: str) -> dict[str, str]:

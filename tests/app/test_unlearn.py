@@ -8,6 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 import streamlit as st
+from PIL import Image
 from pydantic import BaseModel, JsonValue
 from streamlit.testing.v1 import AppTest
 
@@ -19,6 +20,8 @@ from dashboard.components.job_view import describe, duration, say
 from dashboard.services import tune
 from muc_core.audit.result import Interval
 from muc_core.data.demo import demo_split, load_demo
+from muc_core.data.sets import load_dataset
+from muc_core.data.splits import make_split
 from muc_core.encoders.families.clip import ClipFamily
 from muc_core.encoders.manifest import DataReference, EncoderManifest
 from muc_core.jobs import Job, JobTable, launcher
@@ -74,6 +77,26 @@ def open_page() -> AppTest:
 def by_label(widgets: Any, text: str) -> Any:
     (found,) = [widget for widget in widgets if widget.label == text]
     return found
+
+
+def test_data_without_owners_and_categories_have_a_forget_set_at_random(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(40):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(pictures / f"{number}.png")
+    dataset = load_dataset(str(pictures))
+    split = make_split(dataset, seed=0, held_out=10, calibration=0)
+    reference = DataReference(spec=str(pictures), digest=dataset.digest(), split=split)
+    manifest = EncoderManifest(name="plain", title="plain", family="clip", architecture=ARCHITECTURE, data=reference)
+    workspace.save_encoder(manifest, ClipFamily().build(ARCHITECTURE, 0).state_dict())
+    page = open_page()
+    by_label(page.selectbox, "Original encoder").set_value("plain").run()
+    forget = by_label(page.selectbox, "Forget set")
+    assert (forget.value, forget.options) == ("random:10%", ["random:10%"])
+    assert not page.exception
+    assert "3" in " ".join(text.value for text in [*page.caption, *page.markdown] if "forget" in text.value)
 
 
 def start(page: AppTest) -> AppTest:

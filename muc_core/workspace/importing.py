@@ -143,11 +143,14 @@ def try_out(
         interpolation=interpolation,
         text_onnx=None if text_onnx is None else Path(text_onnx),
     )
+    files = examined.recognition.files
+    if files is None:  # its weights alone are taken, as from OpenAI's archives of CLIP; the program in it never runs
+        return
     manifest = _manifest_of(examined, name_for(path), None)
     with tempfile.TemporaryDirectory(prefix="muc-trial-") as folder:
-        for name, file in (examined.recognition.files or {}).items():
+        for name, file in files.items():
             Path(folder, name).symlink_to(file)
-        manifest = manifest.model_copy(update={"files": dict.fromkeys(examined.recognition.files or {}, "")})
+        manifest = manifest.model_copy(update={"files": dict.fromkeys(files, "")})
         _try(load_encoder(manifest, Path(folder)))
 
 

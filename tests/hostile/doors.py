@@ -42,8 +42,6 @@ def _forked(told: bytes) -> tuple[int, bytes]:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), answer
 
 
-trial.start = _forked
-
 GOOD = "good beside it.png"
 _LOOKED_AT = 12
 _REFUSED = (2, 20)
@@ -55,6 +53,7 @@ def enter(case: Case, path: Path) -> list[str]:
 
     Any exception is a defect; `MucError`, which the program's pages and commands show as a sentence, is caught here.
     """
+    trial.start = _forked  # for this process, which is the case's own
     try:
         return _DOORS[case.door](case, path)
     except MucError as error:

@@ -25,7 +25,13 @@ from muc_core.unlearning.methods.ac_matched import ACMatchedSettings
 from muc_core.unlearning.settings import Seeds
 from tests import tiny
 
-ARCHITECTURES = {"clip": "muc-tiny", "meru": "muc-tiny", "moco": "demo-resnet:16@8", "simclr": "demo-resnet:16"}
+ARCHITECTURES = {
+    "clip": "muc-tiny",
+    "meru": "muc-tiny",
+    "moco": "demo-resnet:16@8",
+    "simclr": "demo-resnet:16",
+    "supervised": "demo-resnet@3",
+}
 METHOD = METHODS.get("ac-matched")
 RETAIN, FORGET, CALIBRATION = (tiny.dataset(n, seed=seed) for n, seed in ((10, 1), (6, 2), (70, 3)))
 
@@ -42,6 +48,7 @@ def batch(family: Family, first: int, n: int, n_forget: int, dtype: torch.dtype 
         forget=forget,
         partner=forget[:0],
         draw=lambda images, _: images.to(dtype) / 255 / next(drawn),
+        labels=torch.arange(n) % 3 if family.has_classes else None,
     )
 
 

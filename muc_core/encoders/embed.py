@@ -14,6 +14,9 @@ from muc_core.encoders.remote.faults import RejectedPictures
 from muc_core.errors import MissingTextTower, MucError
 from muc_core.progress import SILENT, Progress
 
+KEPT_BYTES = 2**26
+"""Decoded pictures of a set are kept from one view to the next when all of them take no more."""
+
 AUDIT_VIEWS = AugmentSettings(crop_scale=0.5, flip=0.5)
 """Views of a two-view audit: mild crops and mirror images, which every family was trained to ignore."""
 
@@ -77,9 +80,19 @@ def embed_views(
     augmentation = Augmentation(augment, encoder.image_size)
     generator = torch.Generator().manual_seed(seed)
 
+    decoded: dict[range, Tensor] = {}
+    keeps = len(dataset) * 3 * encoder.image_size**2 <= KEPT_BYTES
+
+    def pictures(asked: Encoder, rows: range) -> Tensor:
+        found = decoded.get(rows)
+        if found is None:
+            found = dataset.images(asked.image_size, rows, asked.interpolation)
+            if keeps:
+                decoded[rows] = found
+        return found
+
     def encode(asked: Encoder, rows: range) -> Tensor:
-        pictures = dataset.images(asked.image_size, rows, asked.interpolation)
-        views = augmentation(pictures.to(compute_device()), generator)
+        views = augmentation(pictures(asked, rows).to(compute_device()), generator)
         return asked.encode_images((views * 255).round().to(torch.uint8).cpu())
 
     rounds = [

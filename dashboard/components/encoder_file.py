@@ -6,12 +6,12 @@ import streamlit as st
 
 from dashboard.components.encoder_name import choose_name, saved
 from dashboard.components.encoder_report import Overrides, choose_overrides, show_report
-from dashboard.components.job_view import say
+from dashboard.components.job_view import cancel_button, say
 from dashboard.components.page import errors_as_sentences, main_button
 from dashboard.components.uploads import plain
 from dashboard.services import LARGE_BYTES, add_file, keep_upload, open_clip_names, recognised, workspace
 from muc_core.errors import MucError
-from muc_core.jobs import Job, JobTable, cancel, submit
+from muc_core.jobs import Job, JobTable, submit
 from muc_core.jobs.tasks.import_encoder import KIND, ImportEncoderSettings
 from muc_core.workspace.importing import RecognitionReport
 from muc_core.workspace.index import MANIFEST
@@ -202,15 +202,4 @@ def _follow(job_id: str) -> None:
                 saved(name, f"{name} was added. Check it before you rely on it.")
             st.rerun()
         st.progress(job.share, text=plain(say(job)))
-        st.button(
-            "Cancel",
-            key=f"cancel import {job_id}",
-            icon=":material/stop_circle:",
-            on_click=_stop,
-            args=(job_id,),
-            disabled=job.cancel_requested,
-        )
-
-
-def _stop(job_id: str) -> None:
-    cancel(workspace(), job_id)
+        cancel_button(job)

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from dashboard.charts.verdict_looks import LOOKS
-from dashboard.components.uploads import KINDS, plain
+from dashboard.components.uploads import KINDS
+from dashboard.components.words import plain, sentence
 from dashboard.services import Files
 from dashboard.services.evidence import check_pack, meant, report_of, signing_key
 from muc_core.audit.result import VERDICT_MEANING, AuditResult
@@ -48,7 +49,7 @@ def _refused(found: Verification) -> None:
     with st.container(border=True, key="evidence-refused"):
         st.markdown("## :red[:material/gpp_bad: Not verified]")
         for problem in found.problems:
-            st.markdown(f"{plain(shown(problem[:1].upper() + problem[1:]))}.")
+            st.markdown(plain(sentence(shown(problem))))
         st.caption(
             "Nothing in this file is evidence as it is. Ask whoever gave it to you for the file as it was signed."
         )
@@ -82,7 +83,7 @@ def _verified(found: Verification, manifest: Manifest, result: AuditResult, *, n
         st.markdown("What this does not say:")
         for note in found.notes:
             if "--public-key" not in note:  # said with the signer, in the words of the page
-                st.markdown(f"- {plain(note[:1].upper() + note[1:])}.")
+                st.markdown(f"- {plain(sentence(note))}")
         st.download_button(
             "Report (PDF)",
             lambda: report_of(found),

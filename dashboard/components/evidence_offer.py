@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard.components.page import main_button
-from dashboard.components.uploads import plain
+from dashboard.components.words import plain, sentence
 from dashboard.services.evidence import SigningKey, TakeDraft, make_pack, signing_key
 from muc_core.errors import MucError
 
@@ -34,8 +34,7 @@ def evidence_offer(take_draft: TakeDraft, *, key: str) -> None:
                 with st.spinner("Signing ..."):
                     st.session_state[f"pack {key}"] = make_pack(take_draft(), _passphrase(known, key))
             except MucError as refusal:
-                sentence = str(refusal)
-                st.error(plain(sentence[:1].upper() + sentence[1:]) + ".", icon=":material/error:")
+                st.error(plain(sentence(str(refusal))), icon=":material/error:")
         if (path := st.session_state.get(f"pack {key}")) is not None and path.exists():
             st.download_button(
                 "Save the evidence pack",

@@ -22,9 +22,7 @@ def list_packs() -> None:
     st.dataframe(
         {
             "Made": [one.manifest.created[:16].replace("T", " ") if one.manifest else "" for one in found],
-            "What was asked": [
-                shown(one.manifest.title) if one.manifest else "cannot be read any more" for one in found
-            ],
+            "What was asked": [shown(one.manifest.title) if one.manifest else _DAMAGED for one in found],
             "Pictures": [len(one.manifest.owner) if one.manifest else None for one in found],
             "Controls": [len(one.manifest.controls) if one.manifest else None for one in found],
             "MB": [one.pack.size / 2**20 for one in found],

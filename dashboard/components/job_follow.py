@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from dashboard.components.job_view import REFRESH_S, say
+from dashboard.components.job_view import REFRESH_S, cancel_button, say
 from dashboard.components.page import errors_as_sentences, main_button
 from dashboard.components.uploads import plain
 from dashboard.services import workspace
 from muc_core.errors import MucError
-from muc_core.jobs import Job, JobTable, cancel
+from muc_core.jobs import Job, JobTable
 
 FAULT = "start fault"
 
@@ -61,18 +61,7 @@ def _follow(job_id: str, what: str, so_far: Callable[[], object], shown: object)
         if not job.active or so_far() != shown:
             st.rerun()
         st.progress(job.share, text=plain(f"{what}. {say(job)}"))
-        st.button(
-            "Cancel",
-            key=f"cancel {job.id}",
-            icon=":material/stop_circle:",
-            on_click=_stop,
-            args=(job.id,),
-            disabled=job.cancel_requested,
-        )
-
-
-def _stop(job_id: str) -> None:
-    cancel(workspace(), job_id)
+        cancel_button(job)
 
 
 def _sentence(error: str | None) -> str:

@@ -85,14 +85,7 @@ def job_card(job: Job) -> None:
             st.markdown(plain(say(job)))
         with st.container(horizontal=True, vertical_alignment="center"):
             if job.active:
-                st.button(
-                    "Cancel",
-                    key=f"cancel {job.id}",
-                    icon=":material/stop_circle:",
-                    disabled=job.cancel_requested,
-                    on_click=_cancel,
-                    args=(job.id,),
-                )
+                cancel_button(job)
             _offer_to_go_on(job)
             _offer_to_keep(job)
             if job.state == "done" and "encoder" in job.result:
@@ -104,6 +97,18 @@ def job_card(job: Job) -> None:
             st.error(f"{plain(fault)}.", icon=":material/error:")
         if show_loss:
             _along_the_way(job)
+
+
+def cancel_button(job: Job) -> None:
+    """Asks a queued or running job to stop."""
+    st.button(
+        "Cancel",
+        key=f"cancel {job.id}",
+        icon=":material/stop_circle:",
+        disabled=job.cancel_requested,
+        on_click=_cancel,
+        args=(job.id,),
+    )
 
 
 def _offer_to_go_on(job: Job) -> None:

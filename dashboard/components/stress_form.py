@@ -3,7 +3,8 @@
 import streamlit as st
 
 from dashboard.components.choices import Pair
-from dashboard.components.links import linked_number, linked_state, say_unknown
+from dashboard.components.forget_set import pick_forget_set
+from dashboard.components.links import linked_number, say_unknown
 from dashboard.components.words import plain, sentence
 from dashboard.services import encoder_records, forget_sets, named_forget_set, pair_data, workspace
 from muc_core.encoders.family import FAMILIES
@@ -96,19 +97,14 @@ def _choose_forget(pair: Pair) -> str:
     first = named_forget_set(counts, data)
     specs = list(counts) if first or not data.split.forget else ["forget", *counts]
     counts["forget"] = len(data.split.forget)
-    key = "stress forget"
-    typed = [spec for spec in (st.session_state.get(key), st.query_params.get(key)) if spec]
-    known = list(dict.fromkeys([*specs, *typed]))
-    linked_state(key, {spec: spec for spec in known}, first=first or next(iter(specs), None), what="the forget set")
-    chosen = st.selectbox(
+    chosen = pick_forget_set(
         "To be forgotten",
-        known,
-        format_func=lambda spec: f"{spec} ({counts[spec]:,} pictures)" if spec in counts else spec,
-        key=key,
-        accept_new_options=True,
+        specs,
+        counts,
+        key="stress forget",
+        first=first,
         help="Pictures that the encoder before was trained on. A list of your own: type ids:FILE, or the path of a "
         "folder or zip.",
-        persist_state="session",
     )
     if chosen is None:
         raise MucError("no pictures are chosen that were to be forgotten; choose a set")

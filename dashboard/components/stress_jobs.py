@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard.components.choices import Pair
-from dashboard.components.job_view import REFRESH_S, describe, duration, time_left
+from dashboard.components.job_view import REFRESH_S, cancel_button, describe, duration, time_left
 from dashboard.components.links import linked_state
 from dashboard.components.page import errors_as_sentences, main_button
 from dashboard.components.stress_form import stress_form
@@ -20,7 +20,7 @@ from dashboard.services.stress import (
 )
 from muc_core.errors import MucError
 from muc_core.evaluation.stress import ResidualStress
-from muc_core.jobs import Job, JobTable, cancel
+from muc_core.jobs import Job, JobTable
 from muc_core.jobs.stress_plan import ResidualStressSettings
 
 FAULT = "stress fault"
@@ -117,14 +117,7 @@ def _follow(job_id: str) -> None:
         with st.container(border=True, key=f"stress-{job.id}"):
             st.markdown(f"**{plain(describe(job))}**")
             st.progress(job.share, text=plain(_says(job)))
-            st.button(
-                "Cancel",
-                key=f"cancel stress {job.id}",
-                icon=":material/stop_circle:",
-                on_click=_stop,
-                args=(job.id,),
-                disabled=job.cancel_requested,
-            )
+            cancel_button(job)
 
 
 def _says(job: Job) -> str:
@@ -134,10 +127,6 @@ def _says(job: Job) -> str:
         return f"{(job.message or 'waiting for its turn').capitalize()}; one job runs at a time, the oldest first."
     doing = job.message or "loading encoders and pictures"
     return f"{doing[:1].upper()}{doing[1:]} · {job.share:.0%}{time_left(job)}".replace("%", " %")
-
-
-def _stop(job_id: str) -> None:
-    cancel(workspace(), job_id)
 
 
 def earlier_stresses(*, but: str | None) -> None:

@@ -7,6 +7,7 @@ import streamlit as st
 from pydantic import JsonValue
 
 import muc_core.unlearning.methods  # noqa: F401  (registers them)
+from dashboard.components.forget_set import pick_forget_set
 from dashboard.components.links import linked_number, linked_select, linked_state, linked_toggle
 from dashboard.components.page import main_button
 from dashboard.components.run_estimate import run_estimate
@@ -154,18 +155,14 @@ def _choose_forget(data: PairData) -> tuple[str, DataSplit | None]:
             del st.session_state[key]  # it was a set of other data
             st.query_params.pop(key, None)
     st.session_state[_DATA] = data.dataset.name
-    typed = [spec for spec in (st.session_state.get(key), st.query_params.get(key)) if spec]
-    known = list(dict.fromkeys([*specs, _AT_RANDOM, *typed]))
-    linked_state(key, {spec: spec for spec in known}, first=first or known[0], what="the forget set")
-    spec = st.selectbox(
+    spec = pick_forget_set(
         "Forget set",
-        known,
-        format_func=lambda spec: f"{spec} ({counts[spec]:,} pictures)" if spec in counts else spec,
+        [*specs, _AT_RANDOM],
+        counts,
         key=key,
-        accept_new_options=True,
+        first=first,
         help="Pictures that the encoder was trained on and is to forget. For a list of your own type ids:FILE, the "
         "path of a text file with one id a line; random:50 draws 50 of them.",
-        persist_state="session",
     )
     try:
         return str(spec), data.split.choose_forget(resolve_ids(str(spec), data.dataset, data.split))

@@ -30,12 +30,12 @@ from dashboard.services import (
     saved_audits,
     start_audit,
 )
-from dashboard.services.evidence import TakeDraft, draft_of_plan, draft_of_record
+from dashboard.services.evidence import TakeDraft, draft_of_plan
 from dashboard.services.stress import what_came_back
 from muc_core.audit.result import AuditResult
 from muc_core.encoders.manifest import AuditManifest
 from muc_core.errors import MucError
-from muc_core.jobs.tasks.audit import read_audit
+from muc_core.jobs.tasks.audit import kept_draft, read_audit
 from muc_core.reports import to_html
 
 EARLIER = "earlier audit"
@@ -225,7 +225,7 @@ def earlier_audits() -> None:
         saved.thumbnails,
         title=manifest.title,
         pair=_pair_of(manifest),
-        take_draft=lambda: draft_of_record(records[chosen]),
+        take_draft=lambda: kept_draft(records[chosen]),
         key=chosen,
     )
 

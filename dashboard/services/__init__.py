@@ -72,10 +72,7 @@ def workspace() -> Workspace:
 def _workspace(home: str | None) -> Workspace:
     # Whoever opens the page must not reach through an encoder's URL what only this machine can reach.
     lock_private_addresses()
-    opened = _PageWorkspace()
-    # uploads that were written for a job are gone after a day, also where nobody uploads again
-    sweep(opened.home / "cache" / "uploads")
-    return opened
+    return _PageWorkspace()
 
 
 class _PageWorkspace(Workspace):

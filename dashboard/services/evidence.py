@@ -16,7 +16,6 @@ from muc_core.evidence.pack import Draft, sign, take_down
 from muc_core.evidence.verify import PicturesMeant, Verification, pictures_meant, verify_pack
 from muc_core.jobs.tasks.audit import kept_draft, question
 from muc_core.reports.evidence import write_reports
-from muc_core.workspace import AuditRecord
 from muc_core.workspace.evidence import (
     KeptPack,
     fingerprint_of,
@@ -56,11 +55,6 @@ def draft_of_plan(plan: AuditPlan) -> Draft:
     record = next((one for one in saved_audits() if one.manifest.settings.get("key") == plan.key), None)
     if record is None:
         raise MucError("what this audit was computed from is not kept any more; load the page anew to make it again")
-    return kept_draft(record)
-
-
-def draft_of_record(record: AuditRecord) -> Draft:
-    """The evidence of an audit that a job kept. Raises `MucError`."""
     return kept_draft(record)
 
 

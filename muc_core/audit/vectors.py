@@ -1,5 +1,6 @@
 """What an audit is given of an encoder: the vectors of the pooled items, owner's first, controls after them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -34,8 +35,38 @@ class Scores:
     margin: Float64
 
 
+class _OfPictures(ABC):
+    """What both kinds of vectors say of the pictures alone, from their `views`."""
+
+    views: Float32
+
+    @property
+    def n(self) -> int:
+        return int(self.views.shape[1])
+
+    @property
+    def dimension(self) -> int:
+        return int(self.views.shape[2])
+
+    @property
+    def images(self) -> Float64:
+        """Directions of all pictures, `[n, d]`."""
+        return np.concatenate([self.directions(rows) for rows in chunks(self.n)])
+
+    def directions(self, rows: slice) -> Float64:
+        """Of some pictures: normalised mean of the normalised views, `[k, d]`."""
+        return _mean_direction(self.views[:, rows])
+
+    @abstractmethod
+    def factors(self, ids: Sequence[str] | None = None) -> Factors:
+        """Of the alignment matrix."""
+
+    def scores(self, ids: Sequence[str]) -> Scores:
+        return Scores(*margins(self.factors(ids)))
+
+
 @dataclass(frozen=True, eq=False)
-class ImageTextVectors:
+class ImageTextVectors(_OfPictures):
     """Vectors of views of each picture `[v, n, d]` (one view is enough) and of its caption `[n, d]`.
 
     `similarity` says by what the encoder's vectors are to be compared.
@@ -53,15 +84,6 @@ class ImageTextVectors:
     def dimension(self) -> int:
         return int(self.texts.shape[1])
 
-    @property
-    def images(self) -> Float64:
-        """Directions of all pictures, `[n, d]`."""
-        return np.concatenate([self.directions(rows) for rows in chunks(self.n)])
-
-    def directions(self, rows: slice) -> Float64:
-        """Of some pictures: normalised mean of the normalised views, `[k, d]`."""
-        return _mean_direction(self.views[:, rows])
-
     def factors(self, ids: Sequence[str] | None = None) -> Factors:
         """Of the matrix of pictures, each the middle of its views, against captions."""
         c = self.similarity.curvature
@@ -72,9 +94,6 @@ class ImageTextVectors:
         else:
             pictures = centroid(self.views, c).astype(np.float32)
         return image_text_factors(pictures, self.texts, ids=ids, similarity=self.similarity)
-
-    def scores(self, ids: Sequence[str]) -> Scores:
-        return Scores(*margins(self.factors(ids)))
 
     def traits(self, seed: int = 0) -> Float64:
         """`[n, 4]` how alike an item is to its nearest neighbours, which says how hard it is to place for an encoder
@@ -96,35 +115,15 @@ class ImageTextVectors:
 
 
 @dataclass(frozen=True, eq=False)
-class ViewVectors:
+class ViewVectors(_OfPictures):
     """Vectors of v >= 2 views of each picture, `[v, n, d]`; `similarity` as in `ImageTextVectors`."""
 
     views: Float32
     similarity: Similarity = COSINE
 
-    @property
-    def n(self) -> int:
-        return int(self.views.shape[1])
-
-    @property
-    def dimension(self) -> int:
-        return int(self.views.shape[2])
-
-    @property
-    def images(self) -> Float64:
-        """Directions of all pictures, `[n, d]`."""
-        return np.concatenate([self.directions(rows) for rows in chunks(self.n)])
-
-    def directions(self, rows: slice) -> Float64:
-        """Of some pictures: normalised mean of the normalised views, `[k, d]`."""
-        return _mean_direction(self.views[:, rows])
-
     def factors(self, ids: Sequence[str] | None = None) -> Factors:
         """Of the matrix of views against other views."""
         return view_factors(self.views, ids=ids, similarity=self.similarity)
-
-    def scores(self, ids: Sequence[str]) -> Scores:
-        return Scores(*margins(self.factors(ids)))
 
     def traits(self, seed: int = 0) -> Float64:
         """`[n, 2]`, as those of `ImageTextVectors`."""

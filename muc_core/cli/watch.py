@@ -226,7 +226,6 @@ def _go_on(
     """Make the looks that are due; returns all alerts."""
     from muc_core.jobs.watch import store, tell
     from muc_core.jobs.watch.look import make_look
-    from muc_core.workspace.files import write_file
 
     found: set[str] = set()
     if watched.next_number is None:
@@ -236,9 +235,7 @@ def _go_on(
             look, canaries = make_look(watched, _subject(workspace, watched.spec), progress)
         watched = store.keep(watched, look, canaries)
         found |= set(look.alerts)
-        _say(watched, look, as_json=as_json)
-        if junit is not None:
-            write_file(junit, tell.junit(watched.spec, look).encode())
+        _say(watched, look, junit, as_json=as_json)
         if look.alerts and webhook is not None and (fault := tell.post(webhook, tell.line(watched.spec, look))):
             note(f"Warning: {fault}")
         if watched.next_number is None:
@@ -259,28 +256,25 @@ def _due(watched: "Watch", interval: float | None) -> Iterable[None]:
 
 def _ended(watched: "Watch", junit: Path | None, *, as_json: bool) -> set[str]:
     """What is told of a watch that makes no more looks. Raises `MucError` unless a trace ended it."""
-    from muc_core.jobs.watch import tell
-    from muc_core.workspace.files import write_file
-
     if not watched.found_a_trace:
         raise MucError(
             f"all {watched.spec.looks} looks of the watch {watched.spec.name!r} were made; register another one"
         )
-    last = watched.looks[-1]
-    _say(watched, last, as_json=as_json)
-    if junit is not None:
-        write_file(junit, tell.junit(watched.spec, last).encode())
+    _say(watched, watched.looks[-1], junit, as_json=as_json)
     return {"trace"}
 
 
-def _say(watched: "Watch", look: "Look", *, as_json: bool) -> None:
+def _say(watched: "Watch", look: "Look", junit: Path | None, *, as_json: bool) -> None:
     from muc_core.jobs.watch import tell
+    from muc_core.workspace.files import write_file
 
     if as_json:
         print(tell.line(watched.spec, look), flush=True)
-        return
-    mark = "ALERT " if look.alerts else ""
-    console().print(f"{moment(look.moment)}  {mark}{look.sentence}", markup=False)
+    else:
+        mark = "ALERT " if look.alerts else ""
+        console().print(f"{moment(look.moment)}  {mark}{look.sentence}", markup=False)
+    if junit is not None:
+        write_file(junit, tell.junit(watched.spec, look).encode())
 
 
 def _list(workspace: "Workspace", *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -80,19 +81,12 @@ def embed_views(
     augmentation = Augmentation(augment, encoder.image_size)
     generator = torch.Generator().manual_seed(seed)
 
-    decoded: dict[range, Tensor] = {}
-    keeps = len(dataset) * 3 * encoder.image_size**2 <= KEPT_BYTES
-
-    def pictures(asked: Encoder, rows: range) -> Tensor:
-        found = decoded.get(rows)
-        if found is None:
-            found = dataset.images(asked.image_size, rows, asked.interpolation)
-            if keeps:
-                decoded[rows] = found
-        return found
+    @lru_cache(maxsize=None if len(dataset) * 3 * encoder.image_size**2 <= KEPT_BYTES else 0)
+    def pictures(rows: range) -> Tensor:
+        return dataset.images(encoder.image_size, rows, encoder.interpolation)
 
     def encode(asked: Encoder, rows: range) -> Tensor:
-        views = augmentation(pictures(asked, rows).to(compute_device()), generator)
+        views = augmentation(pictures(rows).to(compute_device()), generator)
         return asked.encode_images((views * 255).round().to(torch.uint8).cpu())
 
     rounds = [

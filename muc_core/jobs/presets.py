@@ -130,17 +130,22 @@ def paper_settings(method: str) -> Values:
     return _PAPER_UNLEARNING.get(method, {})
 
 
-def _paper(family: str, architecture: str, title: str) -> Preset:
+def _cifar10(family: str, architecture: str, summary: str, training: Values, unlearning: dict[str, Values]) -> Preset:
     return Preset(
         name=f"paper-cifar10-{family}",
-        summary=f"{title} on CIFAR-10 as in the MUC paper: 800 epochs, meant for a GPU.",
+        summary=summary,
         family=family,
         architecture=architecture,
         held_out=10_000,  # the test pictures
         calibration=5_000,  # taken from the 50,000 others, of which 45,000 are trained on
-        training=_PAPER_TRAINING,
-        unlearning=_PAPER_UNLEARNING,
+        training=training,
+        unlearning=unlearning,
     )
+
+
+def _paper(family: str, architecture: str, title: str) -> Preset:
+    summary = f"{title} on CIFAR-10 as in the MUC paper: 800 epochs, meant for a GPU."
+    return _cifar10(family, architecture, summary, _PAPER_TRAINING, _PAPER_UNLEARNING)
 
 
 _CLASSIFIER: Values = {**_SGD, "batch_size": 256}
@@ -161,30 +166,37 @@ _DEMO_VIEWS: Values = AUGMENT.model_copy(update={"crop_scale": 0.3}).model_dump(
 _DEMO: Values = {"optimizer": "adamw", "weight_decay": 0.05, "augment": _DEMO_VIEWS}
 
 
-def _demo(family: str, architecture: str, title: str, *, batch_size: int, epochs: int, strength: Values) -> Preset:
-    training = {
-        **_DEMO, "temperature": 0.1, "batch_size": batch_size, "epochs": epochs, "learning_rate": 1e-3, "warmup": 0.05
-    }  # fmt: skip
-    common = {**_DEMO, "batch_size": batch_size}
+def _drawings(family: str, architecture: str, summary: str, training: Values, unlearning: dict[str, Values]) -> Preset:
+    """So few drawings of the demo that an encoder comes to remember them."""
     return Preset(
         name=f"demo-{family}",
-        summary=f"{title} on 300 drawings of the demo, 100 of them the artist's, until it remembers them.",
+        summary=summary,
         family=family,
         architecture=architecture,
         data="demo",
         most_forget=100,
         most_retain=200,
         training=training,
-        unlearning={
-            "retrain": training,
-            "finetune": {**common, "epochs": 40, "learning_rate": 3e-3},
-            "gradient-ascent": {**common, "epochs": 10, "learning_rate": 1e-4},
-            "neggrad": {**common, "epochs": 10, "learning_rate": 1e-3},
-            "l1": {**common, "epochs": 40, "learning_rate": 1e-3, "penalty": 1e-4},
-            "ac": {**common, "epochs": 20, "learning_rate": 1e-3, **strength},
-            "ac-matched": {**common, "epochs": 20, "learning_rate": 1e-3, "pull": 100.0, "keep": 20.0},
-        },
+        unlearning=unlearning,
     )
+
+
+def _demo(family: str, architecture: str, title: str, *, batch_size: int, epochs: int, strength: Values) -> Preset:
+    training = {
+        **_DEMO, "temperature": 0.1, "batch_size": batch_size, "epochs": epochs, "learning_rate": 1e-3, "warmup": 0.05
+    }  # fmt: skip
+    common = {**_DEMO, "batch_size": batch_size}
+    unlearning: dict[str, Values] = {
+        "retrain": training,
+        "finetune": {**common, "epochs": 40, "learning_rate": 3e-3},
+        "gradient-ascent": {**common, "epochs": 10, "learning_rate": 1e-4},
+        "neggrad": {**common, "epochs": 10, "learning_rate": 1e-3},
+        "l1": {**common, "epochs": 40, "learning_rate": 1e-3, "penalty": 1e-4},
+        "ac": {**common, "epochs": 20, "learning_rate": 1e-3, **strength},
+        "ac-matched": {**common, "epochs": 20, "learning_rate": 1e-3, "pull": 100.0, "keep": 20.0},
+    }
+    summary = f"{title} on 300 drawings of the demo, 100 of them the artist's, until it remembers them."
+    return _drawings(family, architecture, summary, training, unlearning)
 
 
 _DEMO_MERU: Values = {"batch_size": 100, "schedule": "cosine"}
@@ -240,37 +252,26 @@ for _preset in (
         data="demo",
         training={**_DEMO, "temperature": 0.5, "epochs": 50, "learning_rate": 1e-3, "warmup": 0.05},
     ),
-    Preset(
-        name="demo-meru",
-        summary="MERU on 300 drawings of the demo and their names, 100 of them the artist's, until it remembers them.",
-        family="meru",
-        architecture="muc-tiny",
-        data="demo",
-        most_forget=100,
-        most_retain=200,
-        training=_DEMO_MERU_TRAINING,
-        unlearning=_DEMO_MERU_UNLEARNING,
+    _drawings(
+        "meru",
+        "muc-tiny",
+        "MERU on 300 drawings of the demo and their names, 100 of them the artist's, until it remembers them.",
+        _DEMO_MERU_TRAINING,
+        _DEMO_MERU_UNLEARNING,
     ),
-    Preset(
-        name="demo-supervised",
-        summary="A classifier of 300 drawings of the demo, 100 of them the artist's, until it remembers them.",
-        family="supervised",
-        architecture="demo-resnet",
-        data="demo",
-        most_forget=100,
-        most_retain=200,
-        training=_DEMO_CLASSIFIER_TRAINING,
-        unlearning=_DEMO_CLASSIFIER_UNLEARNING,
+    _drawings(
+        "supervised",
+        "demo-resnet",
+        "A classifier of 300 drawings of the demo, 100 of them the artist's, until it remembers them.",
+        _DEMO_CLASSIFIER_TRAINING,
+        _DEMO_CLASSIFIER_UNLEARNING,
     ),
-    Preset(
-        name="paper-cifar10-supervised",
-        summary="A ResNet-18 that classifies CIFAR-10, to unlearn it as CoUn and Contrastive Unlearning do; for a GPU.",
-        family="supervised",
-        architecture="cifar-resnet18",
-        held_out=10_000,
-        calibration=5_000,
-        training=_CLASSIFIER_TRAINING,
-        unlearning=_CLASSIFIER_UNLEARNING,
+    _cifar10(
+        "supervised",
+        "cifar-resnet18",
+        "A ResNet-18 that classifies CIFAR-10, to unlearn it as CoUn and Contrastive Unlearning do; for a GPU.",
+        _CLASSIFIER_TRAINING,
+        _CLASSIFIER_UNLEARNING,
     ),
     _paper("simclr", "cifar-resnet18:512-128", "SimCLR"),
     _paper("moco", "cifar-resnet18:128@4096", "MoCo"),

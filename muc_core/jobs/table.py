@@ -185,9 +185,19 @@ class JobTable:
         self.job(job_id)
         now = time.time()
         fresh = {
-            **{"state": "queued", "host": platform.node(), "pid": None, "heartbeat": now, "ticks": _ticks()},
-            **{"cancel_requested": False, "cancel_ticks": None, "message": "", "error": None},
-            **{"started": None, "started_ticks": None, "finished": None, "attempt": jobs.c.attempt + 1},
+            "state": "queued",
+            "host": platform.node(),
+            "pid": None,
+            "heartbeat": now,
+            "ticks": _ticks(),
+            "cancel_requested": False,
+            "cancel_ticks": None,
+            "message": "",
+            "error": None,
+            "started": None,
+            "started_ticks": None,
+            "finished": None,
+            "attempt": jobs.c.attempt + 1,
         }
         if not self._change(job_id, fresh, among=UNFINISHED):
             raise MucError(

@@ -18,14 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from muc_core.data.augment import AugmentSettings
-from muc_core.data.interpolation import Interpolation
-from muc_core.encoders.device import compute_device
-from muc_core.encoders.families.clip import MAX_LOGIT_SCALE, TINY, ClipFamily, preprocessing_of, tokens_of
+from muc_core.encoders.families.clip import MAX_LOGIT_SCALE, TINY, ClipEncoder, ClipFamily, preprocessing_of
 from muc_core.encoders.family import Batch, fit_weights
 from muc_core.encoders.loaders import register_family
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.encoders.preprocessing import Preprocessing
-from muc_core.encoders.threads import in_shares
 from muc_core.errors import MucError
 from muc_core.losses.contrast import Contrast, anchor_loss, both_ways
 from muc_core.losses.lorentz import entailment, exp_map, pairwise_distance
@@ -62,7 +59,7 @@ class Points:
 
 
 class MeruModel(nn.Module):
-    """CLIP's towers and the way from their features into hyperbolic space.
+    """CLIP's towers and the way from their features into hyperbolic space; it encodes as a CLIP does.
 
     Args:
         towers: of CLIP; their `logit_scale` is the temperature here, too.
@@ -79,62 +76,39 @@ class MeruModel(nn.Module):
         self.log_curvature = nn.Parameter(torch.tensor(0.0))
 
     @property
+    def visual(self) -> nn.Module:
+        """The image tower."""
+        tower: nn.Module = self.towers.visual
+        return tower
+
+    @property
     def curvature(self) -> Tensor:
         """c, a scalar."""
         return self.log_curvature.exp()
 
-    def lift_images(self, images: Tensor) -> Tensor:
+    def encode_image(self, images: Tensor) -> Tensor:
         """Prepared pictures to space parts `[n, d]`."""
         return exp_map(self.log_image_scale.exp() * self.towers.encode_image(images), self.curvature)
 
-    def lift_texts(self, tokens: Tensor) -> Tensor:
+    def encode_text(self, tokens: Tensor) -> Tensor:
         """Token ids to space parts `[n, d]`."""
         return exp_map(self.log_text_scale.exp() * self.towers.encode_text(tokens), self.curvature)
 
     def forward(self, images: Tensor, tokens: Tensor) -> Points:
         """Prepared pictures and token ids of their texts to points."""
-        return Points(self.lift_images(images), self.lift_texts(tokens), self.curvature, self.towers.logit_scale.exp())
+        return Points(
+            self.encode_image(images), self.encode_text(tokens), self.curvature, self.towers.logit_scale.exp()
+        )
 
 
-class MeruEncoder:
+class MeruEncoder(ClipEncoder):
     """Image and text tower of a trained MERU model as a black box."""
 
     family = "meru"
-    has_text = True
 
     def __init__(self, model: MeruModel, manifest: EncoderManifest) -> None:
-        self.name = manifest.name
-        self.digest = manifest.content_digest
-        self.preprocessing = manifest.preprocessing or preprocessing_of(model.towers)
-        self.dimension = model.dimension
+        super().__init__(model, manifest)
         self.similarity = Similarity("lorentz", float(model.curvature.detach()))
-        self._device = compute_device()
-        self._model = model.eval().to(self._device).to(memory_format=torch.channels_last)
-        self._architecture = manifest.architecture
-
-    @property
-    def image_size(self) -> int:
-        return self.preprocessing.size
-
-    @property
-    def interpolation(self) -> Interpolation:
-        return self.preprocessing.interpolation
-
-    def encode_images(self, images: Tensor) -> Tensor:
-        return in_shares(self._image_points, images.to(self._device))
-
-    def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        return in_shares(self._text_points, tokens_of(self._architecture, texts).to(self._device))
-
-    @torch.inference_mode()
-    def _image_points(self, images: Tensor) -> Tensor:
-        points: Tensor = self._model.lift_images(self.preprocessing.apply(images))
-        return points.float().cpu()
-
-    @torch.inference_mode()
-    def _text_points(self, tokens: Tensor) -> Tensor:
-        points: Tensor = self._model.lift_texts(tokens)
-        return points.float().cpu()
 
 
 class MeruFamily:

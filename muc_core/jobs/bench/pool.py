@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Generic, Literal, ParamSpec, TypeVar
 
@@ -105,7 +106,8 @@ def work_through(
         return
     queue = _Queue(list(evaluations), home)
     with crew(home, processes=processes, device=device) as pool:
-        yield from _spread(queue, pool, processes, deadline)
+        for task, answer in spread(queue.next, partial(_submit, pool, deadline), processes):
+            yield from _take(queue, task, answer)
 
 
 @contextmanager
@@ -142,24 +144,30 @@ class _Here(Executor):
         return done
 
 
-def _spread(queue: _Queue, pool: Executor, processes: int, deadline: float | None) -> Iterator[Result]:
-    running: dict[Future[Answer[Result | None]], Made | Evaluated] = {}
+def spread(
+    next_task: Callable[[], K | None], submit: Callable[[K], Future[Answer[T]]], processes: int
+) -> Iterator[tuple[K, Answer[T]]]:
+    """Tasks and what came of them, in the order in which they end, so many at a time; after one stopped none begins.
+
+    Args:
+        next_task: the next one; None when all wait for others, or nothing is left.
+    """
+    running: dict[Future[Answer[T]], K] = {}
     stopped = False
     while True:
-        while not stopped and len(running) < processes and (task := queue.next()) is not None:
-            running[_submit(pool, task, deadline)] = task
+        while not stopped and len(running) < processes and (task := next_task()) is not None:
+            running[submit(task)] = task
         if not running:
             return
         finished, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in finished:
-            task = running.pop(future)
-            answer = future.result()
+            task, answer = running.pop(future), future.result()
             stopped = stopped or answer.stopped
             if not answer.stopped:
-                yield from _take(queue, task, answer)
+                yield task, answer
 
 
-def _submit(pool: Executor, task: Made | Evaluated, deadline: float | None) -> Future[Answer[Result | None]]:
+def _submit(pool: Executor, deadline: float | None, task: Made | Evaluated) -> Future[Answer[Result | None]]:
     if isinstance(task, Evaluated):
         return pool.submit(attempt, evaluate, task, deadline)
     return pool.submit(attempt, make, task, deadline)

@@ -11,7 +11,7 @@ OUT/search.jsonl  a trial a line, see `Trial`
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from muc_core.encoders.family import FAMILIES
 from muc_core.errors import MucError
 from muc_core.evaluation.utility import SetFigures, mean_difference
 from muc_core.jobs.bench.plan import ORIGINAL, RETRAIN, Made, Plan, Values, first_original, recipe_of, registered, trial
-from muc_core.jobs.bench.pool import Answer, Device, attempt, crew
+from muc_core.jobs.bench.pool import Answer, Device, attempt, crew, spread
 from muc_core.jobs.bench.results import read_records
 from muc_core.jobs.bench.work import make
 from muc_core.jobs.tuning.measure import Material, Yardstick, look, pool_figures, set_figures
@@ -223,25 +223,18 @@ class _Study:
 def _run(
     studies: Sequence[_Study], trials: int, pool: Executor, processes: int, deadline: float | None
 ) -> Iterator[Trial]:
-    running: dict[Future[Answer[Sets]], _Study] = {}
-    while True:
-        # the method with the fewest trials goes first, so that all end together
-        waiting = sorted(
-            (study for study in studies if study.running is None and len(study.trials) < trials),
-            key=lambda study: len(study.trials),
-        )
-        for study in waiting[: processes - len(running)]:
-            running[pool.submit(attempt, _try, (study.next(), study.plan.forget), deadline)] = study
-        if not running:
-            return
-        finished, _ = wait(running, return_when=FIRST_COMPLETED)
-        for future in finished:
-            study, answer = running.pop(future), future.result()
-            if answer.stopped:
-                return
-            if answer.defect is not None:
-                raise RuntimeError(answer.defect)
-            yield study.take(answer)
+    def idle() -> _Study | None:
+        """The one with the fewest trials, so that all end together."""
+        waiting = (study for study in studies if study.running is None and len(study.trials) < trials)
+        return min(waiting, key=lambda study: len(study.trials), default=None)
+
+    def begin(study: _Study) -> Future[Answer[Sets]]:
+        return pool.submit(attempt, _try, (study.next(), study.plan.forget), deadline)
+
+    for study, answer in spread(idle, begin, processes):
+        if answer.defect is not None:
+            raise RuntimeError(answer.defect)
+        yield study.take(answer)
 
 
 def _try(asked: tuple[Made, str], workspace: Workspace, progress: Progress) -> Sets:

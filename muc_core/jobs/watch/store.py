@@ -79,9 +79,7 @@ def names(workspace: Workspace) -> list[str]:
 
 def read(workspace: Workspace, name: str) -> Watch:
     """A watch with its looks. Raises `UnknownName`; `MucError` when a file is damaged or a look is missing."""
-    if name not in names(workspace):
-        raise UnknownName(f"there is no watch {name!r}; known: {', '.join(names(workspace)) or 'none'}")
-    folder = _folder(workspace, name)
+    folder = _known(workspace, name)
     spec = _read(folder / _SPEC, WatchSpec)
     looks = tuple(_read(path, Look) for path in sorted((folder / _LOOKS).glob("[0-9]*.json")))
     if [look.number for look in looks] != list(range(1, len(looks) + 1)):
@@ -100,9 +98,7 @@ def keep(watch: Watch, look: Look, canaries: Float64) -> Watch:
 
 def delete(workspace: Workspace, name: str) -> None:
     """Delete a watch with its looks. Raises `UnknownName`."""
-    if name not in names(workspace):
-        raise UnknownName(f"there is no watch {name!r}; known: {', '.join(names(workspace)) or 'none'}")
-    remove_folder(_folder(workspace, name))
+    remove_folder(_known(workspace, name))
 
 
 @contextmanager
@@ -121,6 +117,12 @@ def alone(watch: Watch) -> Iterator[None]:
 
 def _folder(workspace: Workspace, name: str) -> Path:
     return workspace.home / "watches" / check_name(name)
+
+
+def _known(workspace: Workspace, name: str) -> Path:
+    if name not in names(workspace):
+        raise UnknownName(f"there is no watch {name!r}; known: {', '.join(names(workspace)) or 'none'}")
+    return _folder(workspace, name)
 
 
 def _vectors(folder: Path, number: int) -> Path:

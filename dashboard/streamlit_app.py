@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard.components.choices import keep_choices
 from dashboard.components.exposure import warn_if_exposed
+from dashboard.components.page import is_dark
 
 # Without sections: Streamlit nests their headings in a way that screen readers cannot follow.
 PAGES = (
@@ -25,9 +26,16 @@ PAGES = (
 )
 # Addresses that lead to another page now.
 FORMER = (("unlearn", "Unlearn"),)
+# The accent of the dark theme is light, to be legible as text: Streamlit's white label could not be read on it.
+# Popovers lie outside of what Streamlit tells the theme.
+STYLE = """<style>
+[data-testid^=stBaseButton-primary] {{ color: light-dark(#ffffff, #0b0d12) }}
+[data-testid=stPopoverBody] {{ color-scheme: {theme} }}
+</style>"""
 
 # The icon is a file of ours: one by name would be fetched from the network by the browser.
 st.set_page_config(page_title="MUC audit", page_icon=str(Path(__file__).with_name("icon.png")), layout="wide")
+st.html(STYLE.format(theme="dark" if is_dark() else "light"))
 keep_choices()
 warn_if_exposed()
 shown = [st.Page(f"app_pages/{name}.py", title=title, icon=icon) for name, title, icon in PAGES]

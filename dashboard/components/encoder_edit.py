@@ -4,7 +4,6 @@ import streamlit as st
 
 from dashboard.components.choices import AFTER, BEFORE
 from dashboard.components.encoder_cards import BESIDE, CARD
-from dashboard.components.page import main_button
 from dashboard.components.uploads import plain
 from dashboard.services import encoder_records, size_of, workspace
 from muc_core.errors import MucError
@@ -32,10 +31,10 @@ def edit_encoder(record: EncoderRecord) -> None:
         with st.popover(plain(f"Rename {name}"), icon=":material/edit:"):
             key = f"new name of {name}"
             st.text_input("New name", value=name, key=key, max_chars=64, help=NAME_HELP)
-            st.button("Rename it", key=f"rename {name}", type=main_button(), on_click=_rename, args=(name, key))
+            st.button("Rename it", key=f"rename {name}", type="primary", on_click=_rename, args=(name, key))
         with st.popover(plain(f"Remove {name}"), icon=":material/delete:"):
             st.markdown(_warning(record))
-            st.button("Remove it", key=f"remove {name}", type=main_button(), on_click=_remove, args=(name,))
+            st.button("Remove it", key=f"remove {name}", type="primary", on_click=_remove, args=(name,))
 
 
 def _warning(record: EncoderRecord) -> str:

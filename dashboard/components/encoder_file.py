@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard.components.encoder_name import choose_name, saved
 from dashboard.components.encoder_report import Overrides, choose_overrides, show_report
 from dashboard.components.job_view import cancel_button, say
-from dashboard.components.page import errors_as_sentences, main_button
+from dashboard.components.page import errors_as_sentences
 from dashboard.components.uploads import plain
 from dashboard.services import LARGE_BYTES, add_file, keep_upload, open_clip_names, recognised, workspace
 from muc_core.errors import MucError
@@ -132,7 +132,7 @@ def _look(part: str, source: ImportEncoderSettings | None, *, label: str, icon: 
             st.error(f"Not added: {plain(job.error or 'no reason is known')}", icon=":material/error:")
         st.button(
             "Add this encoder",
-            type=main_button(),
+            type="primary",
             icon=":material/add:",
             key=f"encoder {part} add",
             disabled=name is None,

@@ -7,7 +7,6 @@ import streamlit as st
 from pydantic import JsonValue, ValidationError
 
 from dashboard.components.encoder_name import choose_name, saved
-from dashboard.components.page import main_button
 from dashboard.components.uploads import plain
 from dashboard.services import cost_of_asking, workspace
 from muc_core.encoders.manifest import explain
@@ -140,7 +139,7 @@ def _show(found: _Found) -> None:
         name = choose_name(found.settings.model or found.settings.dialect, key=NAME)
         st.button(
             "Add this encoder",
-            type=main_button(),
+            type="primary",
             icon=":material/add:",
             key="encoder url add",
             disabled=name is None,

@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from dashboard.components.page import main_button
 from dashboard.components.words import plain, sentence
 from dashboard.services.evidence import SigningKey, TakeDraft, make_pack, signing_key
 from muc_core.errors import MucError
@@ -28,7 +27,7 @@ def evidence_offer(take_draft: TakeDraft, *, key: str) -> None:
                 _ask_for_a_new_one(key)
             elif known.locked:
                 st.text_input("Passphrase of the signing key", type="password", key=f"{_KNOWN} {key}")
-            pressed = st.form_submit_button("Make the evidence pack", type=main_button(), icon=":material/draw:")
+            pressed = st.form_submit_button("Make the evidence pack", type="primary", icon=":material/draw:")
         if pressed:
             try:
                 with st.spinner("Signing ..."):

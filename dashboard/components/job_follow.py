@@ -5,7 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from dashboard.components.job_view import REFRESH_S, cancel_button, say
-from dashboard.components.page import errors_as_sentences, main_button
+from dashboard.components.page import errors_as_sentences
 from dashboard.components.uploads import plain
 from dashboard.services import workspace
 from muc_core.errors import MucError
@@ -38,7 +38,7 @@ def start_button(label: str, begin: Callable[[], object], *, key: str, main: boo
     """A button that queues a job; a refusal is said below it. `main`: it is what the page is for."""
     st.button(
         label,
-        type=main_button() if main else "secondary",
+        type="primary" if main else "secondary",
         icon=":material/play_arrow:",
         key=key,
         on_click=_begin,

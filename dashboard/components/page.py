@@ -4,7 +4,6 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import streamlit as st
 
@@ -52,13 +51,7 @@ def _ask(question: Question) -> None:
         for cost in question.costs:
             st.markdown(plain(cost))
         st.caption("Vectors that come back are kept, so that the same pictures are not sent again.")
-        st.button("Send the pictures", type=main_button(), icon=":material/send:", on_click=agree, args=(question,))
-
-
-def main_button() -> Literal["primary", "secondary"]:
-    """The type of the button that a page is for. In the dark theme it has no accent: that is light, to be legible as
-    text, and Streamlit's white label could not be read on it."""
-    return "secondary" if is_dark() else "primary"
+        st.button("Send the pictures", type="primary", icon=":material/send:", on_click=agree, args=(question,))
 
 
 def is_dark() -> bool:

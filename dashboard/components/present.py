@@ -8,7 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.components.choices import Pair
 from dashboard.components.links import linked_state, put_into_link, take_from_link
-from dashboard.components.page import is_dark, main_button
+from dashboard.components.page import is_dark
 from dashboard.components.progress_bar import ProgressBar
 from dashboard.components.story_slides import MOST_TRACES, STEPS, tell
 from dashboard.components.uploads import kept_pictures, plain
@@ -116,7 +116,7 @@ def turn_pages(place: DeltaGenerator, step: int, words: Texts) -> None:
         st.button(
             words.say("page.next"),
             key="next",
-            type=main_button(),
+            type="primary",
             shortcut="Right",
             disabled=step == len(STEPS) - 1,
             on_click=_turn,

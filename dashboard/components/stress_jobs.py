@@ -5,7 +5,7 @@ import streamlit as st
 from dashboard.components.choices import Pair
 from dashboard.components.job_view import REFRESH_S, cancel_button, describe, duration, time_left
 from dashboard.components.links import linked_state
-from dashboard.components.page import errors_as_sentences, main_button
+from dashboard.components.page import errors_as_sentences
 from dashboard.components.stress_form import stress_form
 from dashboard.components.stress_result import show_stress
 from dashboard.components.words import plain, sentence
@@ -61,7 +61,7 @@ def _offer(settings: ResidualStressSettings, expected: StressForecast) -> None:
             )
         st.button(
             "Start the stress test",
-            type=main_button(),
+            type="primary",
             icon=":material/play_arrow:",
             on_click=_start,
             args=(settings,),

@@ -9,7 +9,6 @@ from pydantic import JsonValue
 import muc_core.unlearning.methods  # noqa: F401  (registers them)
 from dashboard.components.forget_set import pick_forget_set
 from dashboard.components.links import linked_number, linked_select, linked_state, linked_toggle
-from dashboard.components.page import main_button
 from dashboard.components.run_estimate import run_estimate
 from dashboard.components.settings_form import find_faults, label, settings_fields
 from dashboard.components.words import plain, sentence
@@ -82,7 +81,7 @@ def unlearn_form() -> None:
             told = _with_labels(str(fault), method)
             _show_fault(told)
             faults.append(sentence(told))
-    if st.button("Start unlearning", type=main_button(), icon=":material/play_arrow:", key="start unlearning"):
+    if st.button("Start unlearning", type="primary", icon=":material/play_arrow:", key="start unlearning"):
         if faults:
             st.error("Not started. " + plain(" ".join(faults)), icon=":material/error:")
         else:

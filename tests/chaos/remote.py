@@ -139,7 +139,8 @@ def _end_well(audited: Audited, job: Job) -> None:
     kept, before = _remembered(audited.workspace), audited.service.answered()
     _same(audited, done(audited.workspace, go_on(audited.workspace, job.id).id))
     asked = audited.service.answered() - before
-    if asked != audited.items - kept:
+    # fewer is possible: a thread that was just writing what it got may outlive the kill by that write
+    if asked > audited.items - kept:
         raise DoesNotHold(f"{asked} items were asked for although {kept} of {audited.items} were remembered")
 
 

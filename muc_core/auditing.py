@@ -31,6 +31,7 @@ from muc_core.errors import MissingTextTower, MucError
 from muc_core.near_duplicates import honesty_checks
 from muc_core.progress import SILENT, Progress
 
+NOT_PROBED = "The encoder's answers were not probed: one that hides what it knows instead of forgetting it would pass."
 VIEWS = 8
 GUARD_SIZE = 32
 BYSTANDERS = 400
@@ -118,9 +119,7 @@ def audit_encoders(
         checks += honesty_checks(before, after, owner, controls, seed=settings.seed, progress=stages.next())
     notes = [*warnings, *of_owner, *of_controls, *of_captions]
     if not probes:
-        notes.append(
-            "The encoder's answers were not probed: one that hides what it knows instead of forgetting it would pass."
-        )
+        notes.append(NOT_PROBED)
     bystanders = None
     if before is not None:
         mine = len(owner)

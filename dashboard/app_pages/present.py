@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard.components.choices import pick_pair
+from dashboard.components.evidence_offer import evidence_offer
 from dashboard.components.page import errors_as_sentences
 from dashboard.components.present import (
     choices_of,
@@ -50,4 +51,7 @@ with errors_as_sentences():
             offer_check(plan, words)
         show_notes(shown.slides[step], words)
     saving(toolbar, whole, words)
+    if checked is not None and checked.evidence is not None:
+        with toolbar:
+            evidence_offer(checked.evidence, words)
     turn_pages(turning, step, words)

@@ -7,13 +7,15 @@ import streamlit as st
 
 from dashboard.charts import compare as charts
 from dashboard.charts.style import HUES
+from dashboard.components.evidence_offer import evidence_offer
 from dashboard.components.links import linked_number, linked_select
 from dashboard.components.page import is_dark
 from dashboard.components.pictures import Shown, picture_strip
 from dashboard.components.tables import csv_of
 from dashboard.components.uploads import plain
 from dashboard.services import picture_url
-from dashboard.services.side_by_side import comparison_table
+from dashboard.services.evidence import evidence_of_measured
+from dashboard.services.side_by_side import bench_of, comparison_table
 from muc_core.evaluation.attacker import caught, threshold_at
 from muc_core.jobs.tasks.compare import Compared, SideBySide
 from muc_core.jobs.tuning.measure import Figures
@@ -55,7 +57,7 @@ def comparison_section(side: SideBySide) -> None:
         "figures in less time. Click a heading to sort. The verdict rests on the audit without probes; Check my "
         "pictures makes the full one."
     )
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         for label, content, name, kind in (
             ("Table (CSV)", csv_of(table), "compare.csv", "text/csv"),
             ("Table (LaTeX)", _latex(table), "compare.tex", "text/x-tex"),
@@ -63,6 +65,19 @@ def comparison_section(side: SideBySide) -> None:
             st.download_button(
                 label, content, name, kind, icon=":material/download:", on_click="ignore", key=f"get {name}"
             )
+        _evidence(side)
+
+
+def _evidence(side: SideBySide) -> None:
+    """Evidence of one of the verdicts in the table."""
+    names = [one.manifest.name for one in side.encoders if one.figures is not None]
+    if side.original.figures is None or not names:
+        return
+    chosen = linked_select(
+        st.container(width=280), "Verdict on", names, key="evidence of", first=names[0], what="an encoder"
+    )
+    bench = bench_of(side.original.manifest.name, tuple(one.manifest.name for one in side.encoders))
+    evidence_offer(evidence_of_measured(bench, chosen))
 
 
 def _for_people(table: pd.DataFrame) -> pd.DataFrame:

@@ -8,13 +8,16 @@ from dashboard.charts.style import CONFIG, two_decimals
 from dashboard.charts.verdict_looks import LOOKS
 from dashboard.components.choices import AFTER
 from dashboard.components.dial_save import save_form
+from dashboard.components.evidence_offer import evidence_offer
 from dashboard.components.job_follow import follow_job, how_it_ended, start_button
 from dashboard.components.links import linked_select, linked_state, say_unknown
 from dashboard.components.page import errors_as_sentences, is_dark
 from dashboard.components.uploads import plain
 from dashboard.services import thumbnails
+from dashboard.services.evidence import evidence_of_measured
 from dashboard.services.tune import (
     Line,
+    bench_of,
     comparison_at,
     dial_scales,
     figures_at,
@@ -106,6 +109,8 @@ def _dial(line: Line, found: Sweep) -> None:
         assert here is not None  # the dial stops only where there are figures
         _verdict(here, strength)
         save_form(line, strength)
+        if strength == 1:  # evidence names an encoder by its digest, which a strength has once it is saved
+            evidence_offer(evidence_of_measured(bench_of(line), line.after))
         left, right = st.columns(2, gap="large")
         with left:
             st.plotly_chart(
@@ -162,7 +167,7 @@ def _verdict(here: Figures, strength: float) -> None:
                 )
         st.caption(
             f"{here.audit.detectability.meaning} Audited without near-duplicate probes; once saved, *Check my "
-            "pictures* and `muc audit` make the full audit."
+            "pictures* and `muc audit` make the full audit, and an evidence pack of it."
         )
 
 

@@ -3,40 +3,40 @@
 import streamlit as st
 
 from dashboard.components.words import plain, sentence
-from dashboard.services.evidence import SigningKey, TakeDraft, make_pack, signing_key
+from dashboard.services.evidence import Evidence, SigningKey, make_pack, signing_key
+from dashboard.texts import FIRST, Texts, texts
 from muc_core.errors import MucError
 
 _FIRST, _AGAIN, _OPEN = "new passphrase", "new passphrase again", "no passphrase"
 _KNOWN = "passphrase"
 
 
-def evidence_offer(take_draft: TakeDraft, *, key: str) -> None:
+def evidence_offer(evidence: Evidence, words: Texts | None = None) -> None:
     """A popover in which a pack is made and saved.
 
     Args:
-        key: tells the packs of several audits apart.
+        words: of a page that speaks several languages; English without.
     """
-    with st.popover("Evidence pack", icon=":material/verified:", key=f"evidence {key}"):
-        st.markdown(
-            "One signed file for others to check: what the audit was computed from, its numbers, and a report to read. "
-            "Your pictures stay out; only digests of them are in it."
-        )
+    words, key = words or texts(FIRST), evidence.key
+    with st.popover(words.say("evidence.button"), icon=":material/verified:", key=f"evidence {key}"):
+        st.markdown(words.say("evidence.what"))
         known = signing_key()
         with st.form(f"sign {key}", border=False):
             if known is None:
-                _ask_for_a_new_one(key)
+                _ask_for_a_new_one(key, words)
             elif known.locked:
-                st.text_input("Passphrase of the signing key", type="password", key=f"{_KNOWN} {key}")
-            pressed = st.form_submit_button("Make the evidence pack", type="primary", icon=":material/draw:")
+                st.text_input(words.say("evidence.passphrase"), type="password", key=f"{_KNOWN} {key}")
+            pressed = st.form_submit_button(words.say("evidence.make"), type="primary", icon=":material/draw:")
         if pressed:
             try:
-                with st.spinner("Signing ..."):
-                    st.session_state[f"pack {key}"] = make_pack(take_draft(), _passphrase(known, key))
+                with st.spinner(words.say("evidence.making")):
+                    draft = evidence.take_draft()
+                    st.session_state[f"pack {key}"] = make_pack(draft, _passphrase(known, key, words))
             except MucError as refusal:
                 st.error(plain(sentence(str(refusal))), icon=":material/error:")
         if (path := st.session_state.get(f"pack {key}")) is not None and path.exists():
             st.download_button(
-                "Save the evidence pack",
+                words.say("evidence.save"),
                 path.read_bytes(),
                 path.name,
                 "application/zip",
@@ -44,29 +44,26 @@ def evidence_offer(take_draft: TakeDraft, *, key: str) -> None:
                 icon=":material/download:",
                 on_click="ignore",
             )
-            st.caption("The page *Evidence* lists it, and checks it as anyone can.")
+            st.caption(words.say("evidence.listed"))
 
 
-def _ask_for_a_new_one(key: str) -> None:
-    st.caption(
-        "There is no signing key yet; one is made now and kept in the workspace, readable by its owner alone. A "
-        "passphrase locks it, and cannot be recovered."
-    )
-    st.text_input("Passphrase for the new key", type="password", key=f"{_FIRST} {key}")
-    st.text_input("The same again", type="password", key=f"{_AGAIN} {key}")
-    st.checkbox("Without a passphrase: whoever can read the key's file could sign", key=f"{_OPEN} {key}")
+def _ask_for_a_new_one(key: str, words: Texts) -> None:
+    st.caption(words.say("evidence.no_key"))
+    st.text_input(words.say("evidence.new"), type="password", key=f"{_FIRST} {key}")
+    st.text_input(words.say("evidence.again"), type="password", key=f"{_AGAIN} {key}")
+    st.checkbox(words.say("evidence.open"), key=f"{_OPEN} {key}")
 
 
-def _passphrase(known: SigningKey | None, key: str) -> str | None:
+def _passphrase(known: SigningKey | None, key: str, words: Texts) -> str | None:
     if known is not None:
         return st.session_state.get(f"{_KNOWN} {key}") if known.locked else None
     first, again = st.session_state[f"{_FIRST} {key}"], st.session_state[f"{_AGAIN} {key}"]
     if st.session_state[f"{_OPEN} {key}"]:
         if first:
-            raise MucError("a passphrase was typed, and one without is ticked; choose one of the two")
+            raise MucError(words.say("evidence.both"))
         return None
     if not first:
-        raise MucError("the passphrase is empty; type one, or tick that the key goes without")
+        raise MucError(words.say("evidence.empty"))
     if first != again:
-        raise MucError("the two passphrases differ; type the same in both fields")
+        raise MucError(words.say("evidence.differ"))
     return str(first)

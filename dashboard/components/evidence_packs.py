@@ -15,7 +15,7 @@ def list_packs() -> None:
     found = packs()
     if not found:
         st.caption(
-            "None yet. Every result on Check my pictures has a button *Evidence pack*; on the command line, "
+            "None yet. Every verdict on an encoder has a button *Evidence pack* beside it; on the command line, "
             "`muc audit … --evidence FILE.muc.zip` makes one."
         )
         return

@@ -13,6 +13,7 @@ from dashboard.components.progress_bar import ProgressBar
 from dashboard.components.story_slides import MOST_TRACES, STEPS, tell
 from dashboard.components.uploads import kept_pictures, plain
 from dashboard.services import AuditPlan, PairData, controls_for, known_audit, make_audit, plan_audit
+from dashboard.services.evidence import evidence_of_kept, evidence_of_plan
 from dashboard.services.story import SIDE, Checked, Facts, Subject, Thought, kept_audits, subject_of, thought
 from dashboard.texts import Texts, languages, texts
 from muc_core.data.dataset import ImageTextDataset
@@ -174,7 +175,9 @@ def choose_verdict(
     if chosen != here:
         saved = read_audit(kept[chosen])
         manifest = kept[chosen].manifest
-        return Checked(saved.result, saved.names, saved.thumbnails, (manifest.created[:10], manifest.title)), None, None
+        told = manifest.created[:10], manifest.title
+        checked = Checked(saved.result, saved.names, saved.thumbnails, told, evidence_of_kept(kept[chosen]))
+        return checked, None, None
     if subject.items is None:
         return None, None, None
     try:
@@ -187,7 +190,7 @@ def choose_verdict(
     traces = tuple(item.id for item in result.items if item.verdict == "trace found")[:MOST_TRACES]
     names = {item.id: item.text or item.id for item in subject.items.items}
     urls = dict(zip(traces, subject.urls(traces, SIDE), strict=True)) if traces else {}
-    return Checked(result, names, urls), plan, None
+    return Checked(result, names, urls, evidence=evidence_of_plan(plan)), plan, None
 
 
 @dataclass(frozen=True)
@@ -324,9 +327,6 @@ def saving(place: DeltaGenerator, whole: Callable[[], Story], words: Texts) -> N
             icon=":material/picture_as_pdf:",
             on_click="ignore",
             help=words.say("page.save_pdf_help"),
-        )
-        st.page_link(
-            "app_pages/check_my_pictures.py", label=words.say("page.evidence_there"), icon=":material/verified:"
         )
 
 

@@ -30,12 +30,12 @@ from dashboard.services import (
     saved_audits,
     start_audit,
 )
-from dashboard.services.evidence import TakeDraft, draft_of_plan
+from dashboard.services.evidence import Evidence, evidence_of_kept, evidence_of_plan
 from dashboard.services.stress import what_came_back
 from muc_core.audit.result import AuditResult
 from muc_core.encoders.manifest import AuditManifest
 from muc_core.errors import MucError
-from muc_core.jobs.tasks.audit import kept_draft, read_audit
+from muc_core.jobs.tasks.audit import read_audit
 from muc_core.reports import to_html
 
 EARLIER = "earlier audit"
@@ -85,8 +85,7 @@ def audit_section(pair: Pair, pictures: MyPictures, controls: Controls, data: Pa
         thumbnails,
         title=f"{pair.before} → {pair.after}",
         pair=pair,
-        take_draft=lambda: draft_of_plan(plan),
-        key=plan.key,
+        evidence=evidence_of_plan(plan),
     )
     return True
 
@@ -114,15 +113,13 @@ def show_audit(
     *,
     title: str,
     pair: Pair | None,
-    take_draft: TakeDraft,
-    key: str,
+    evidence: Evidence,
 ) -> None:
     """A result: verdict, how sure it is, a card for each picture, downloads, and evidence.
 
     Args:
         pair: the encoders audited; None when they are not here any more as they were.
-        take_draft: gives what evidence is made of.
-        key: of the audit.
+        evidence: what can be signed of it.
     """
     stress = what_came_back(pair.before, pair.after) if pair is not None else None
     verdict_card(result, key="full", stress=stress)
@@ -134,7 +131,7 @@ def show_audit(
     verdict_cards(result, names, thumbnails)
     with st.container(horizontal=True):
         _downloads(result, names, title)
-        evidence_offer(take_draft, key=key)
+        evidence_offer(evidence)
 
 
 def items_frame(result: AuditResult, names: Mapping[str, str]) -> pd.DataFrame:
@@ -225,8 +222,7 @@ def earlier_audits() -> None:
         saved.thumbnails,
         title=manifest.title,
         pair=_pair_of(manifest),
-        take_draft=lambda: kept_draft(records[chosen]),
-        key=chosen,
+        evidence=evidence_of_kept(records[chosen]),
     )
 
 

@@ -9,12 +9,22 @@ from pydantic import JsonValue
 import muc_core.unlearning.methods  # noqa: F401  (registers them)
 from dashboard.charts.style import two_decimals
 from dashboard.components.dial import STRENGTH, pick_line
+from dashboard.components.evidence_offer import evidence_offer
 from dashboard.components.job_follow import follow_job, how_it_ended, start_button
 from dashboard.components.links import linked_number, linked_state, say_unknown
 from dashboard.components.settings_form import label
 from dashboard.components.uploads import plain
 from dashboard.services import workspace
-from dashboard.services.tune import Line, forget_spec, newest_job, search_of, start_weakest_run, start_weakest_strength
+from dashboard.services.evidence import evidence_of_measured
+from dashboard.services.tune import (
+    Line,
+    bench_of,
+    forget_spec,
+    newest_job,
+    search_of,
+    start_weakest_run,
+    start_weakest_strength,
+)
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.evaluation.weakest import Search, Trial
 from muc_core.jobs import Job
@@ -97,10 +107,19 @@ def _over_runs(line: Line) -> None:
         return
     how_it_ended(job, "The search", "Finished trials are kept as encoders; start it again and none is made twice.")
     if job is not None and job.state == "done":
-        _result(search_of(job), label(str(job.settings["setting"])), job.result.get("trials"))
+        found, encoders = search_of(job), job.result.get("trials")
+        _result(found, label(str(job.settings["setting"])), encoders)
+        if found.found is not None and isinstance(encoders, dict):
+            _evidence(line, str(encoders[f"{found.found.value:g}"]))
     settings = _run_settings(line, manifest)
     if settings is not None:
         start_button("Search over runs", lambda: start_weakest_run(settings), key="search over runs")
+
+
+def _evidence(line: Line, encoder: str) -> None:
+    """Evidence of the audit of the encoder that was found, unless it was deleted since."""
+    if any(record.manifest.name == encoder for record in workspace().encoders()):
+        evidence_offer(evidence_of_measured(bench_of(Line(line.before, encoder)), encoder))
 
 
 def _run_settings(line: Line, manifest: EncoderManifest) -> WeakestRunSettings | None:

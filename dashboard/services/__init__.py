@@ -605,9 +605,14 @@ def plan_audit(before: str, after: str, owner: ImageTextDataset, controls: Image
     parts = ["2", *(record.manifest.content_digest for record in records), *(part.digest() for part in pictures)]
     key = hashlib.sha256("/".join([*parts, str(VIEWS)]).encode()).hexdigest()
     count = sum(map(len, pictures))
-    work = sum(count * size_of(record) * (encoder(record.manifest.name).image_size / 48) ** 2 for record in records)
-    long = far or work > LONG_WORK or count > MOST_AT_ONCE
+    long = far or takes_long(records, count)
     return AuditPlan(before if comparable else None, after, owner, controls, retained, key, long)
+
+
+def takes_long(records: Sequence[EncoderRecord], pictures: int) -> bool:
+    """Whether embedding the views of so many pictures by each of these encoders is too much for a page."""
+    work = sum(pictures * size_of(one) * (encoder(one.manifest.name).image_size / 48) ** 2 for one in records)
+    return work > LONG_WORK or pictures > MOST_AT_ONCE
 
 
 def _retained(before: str, after: str, owner: ImageTextDataset) -> ImageTextDataset | None:

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.services import AuditPlan, Files, computed_from, known_audit, read_files, saved_audits, workspace
+from dashboard.services import (
+    AuditPlan,
+    Files,
+    computed_from,
+    known_audit,
+    read_files,
+    saved_audits,
+    takes_long,
+    workspace,
+)
 from muc_core.errors import MucError
 from muc_core.evidence.container import MAX_BYTES, read_container
 from muc_core.evidence.keys import read_public_key
@@ -15,7 +24,10 @@ from muc_core.evidence.manifest import MANIFEST, EncoderIdentity, Manifest, Role
 from muc_core.evidence.pack import Draft, sign, take_down
 from muc_core.evidence.verify import PicturesMeant, Verification, pictures_meant, verify_pack
 from muc_core.jobs.tasks.audit import kept_draft, question
+from muc_core.jobs.tuning.bench import Bench, Subject
+from muc_core.jobs.tuning.evidence import measured_draft
 from muc_core.reports.evidence import write_reports
+from muc_core.workspace import AuditRecord
 from muc_core.workspace.evidence import (
     KeptPack,
     fingerprint_of,
@@ -30,12 +42,46 @@ from muc_core.workspace.evidence import (
 
 MOST_LISTED = 50
 
-TakeDraft = Callable[[], Draft]
-"""What an audit on the page was computed from. Raises `MucError` when it is not there any more."""
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What can be signed of an audit on a page.
+
+    Attributes:
+        key: tells several audits apart.
+        take_draft: what the audit was computed from. Raises `MucError` when it is not there any more.
+    """
+
+    key: str
+    take_draft: Callable[[], Draft]
 
 
-def draft_of_plan(plan: AuditPlan) -> Draft:
-    """The evidence of an audit of this session, or of one that a job made of the same. Raises `MucError`."""
+def evidence_of_plan(plan: AuditPlan) -> Evidence:
+    """Of an audit of this session, or of one that a job made of the same."""
+    return Evidence(plan.key, lambda: _draft_of_plan(plan))
+
+
+def evidence_of_kept(record: AuditRecord) -> Evidence:
+    """Of an audit that a job kept."""
+    return Evidence(record.manifest.id, lambda: kept_draft(record))
+
+
+def evidence_of_measured(bench: Bench, name: str) -> Evidence:
+    """Of the audit of a saved encoder among others that were measured alike. Raises `UnknownName`."""
+    return Evidence(bench.key(Subject(workspace().encoder(name))), lambda: _draft_of_measured(bench, name))
+
+
+def _draft_of_measured(bench: Bench, name: str) -> Draft:
+    pictures = len(bench.material.forget) + len(bench.material.controls)
+    if takes_long([bench.original, workspace().encoder(name)], pictures):
+        raise MucError(
+            f"making the audit of {name!r} again takes too long for a page; audit it on Check my pictures or with "
+            "`muc audit --evidence`"
+        )
+    return measured_draft(bench, name)
+
+
+def _draft_of_plan(plan: AuditPlan) -> Draft:
     found, result = computed_from(plan), known_audit(plan)
     if found is not None and result is not None:
         roles: dict[Role, str | None] = {"before": plan.before, "after": plan.after}

@@ -32,8 +32,14 @@ def comparable(before: str, after: str) -> tuple[str, ...]:
 def side_by_side(original: str, encoders: tuple[str, ...]) -> SideBySide:
     """What is known of these encoders. Raises `MucError` as `read_comparison`."""
     settings = CompareSettings(original=original, encoders=encoders)
-    bench = open_bench(workspace(), settings, material=material_of(original, encoders[0]))
+    bench = bench_of(original, encoders)
     return _side_by_side(measured_state(bench, subjects_of(bench, settings)), _bench=bench, _settings=settings)
+
+
+def bench_of(original: str, encoders: tuple[str, ...]) -> Bench:
+    """Where these encoders are measured. Raises `MucError` as `open_bench`."""
+    settings = CompareSettings(original=original, encoders=encoders)
+    return open_bench(workspace(), settings, material=material_of(original, encoders[0]))
 
 
 @st.cache_resource(show_spinner="Reading what was measured ...", max_entries=16)

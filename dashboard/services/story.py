@@ -23,6 +23,7 @@ from dashboard.services import (
     uploaded_thumbnails,
     workspace,
 )
+from dashboard.services.evidence import Evidence
 from muc_core.audit.neighbours import nearest
 from muc_core.audit.result import AuditResult
 from muc_core.comparison import Comparison, Mode
@@ -295,12 +296,20 @@ def _kept(what: str, weights_digest: str, pool_digest: str, make: Callable[[], V
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """An audit to tell about; `kept` is the day it was kept and its title, None when it was made in this session."""
+    """An audit to tell about.
+
+    Attributes:
+        result: what was found.
+        names, urls: captions and small pictures by id.
+        kept: the day it was kept and its title, None when it was made in this session.
+        evidence: what can be signed of it.
+    """
 
     result: AuditResult
     names: dict[str, str]
     urls: dict[str, str]
     kept: tuple[str, str] | None = None
+    evidence: Evidence | None = None
 
 
 def kept_audits(before: str, after: str) -> dict[str, AuditRecord]:

@@ -69,7 +69,7 @@ def lines() -> list[Line]:
 
 def sweep_of(line: Line) -> Sweep:
     """What is measured of a line so far. Raises `MucError` when it cannot be measured at all."""
-    bench = _bench(line)
+    bench = bench_of(line)
     state = measured_state(bench, [subject for _, subject in subjects_of(bench, line.sweep)])
     return _sweep(state, _bench=bench, _settings=line.sweep)
 
@@ -92,7 +92,8 @@ def _sweep(state: str, *, _bench: Bench, _settings: StrengthSweepSettings) -> Sw
     return collect(_bench, subjects_of(_bench, _settings))
 
 
-def _bench(line: Line) -> Bench:
+def bench_of(line: Line) -> Bench:
+    """Where the encoders of a line are measured. Raises `MucError` as `sweep_of`."""
     return open_bench(workspace(), line.sweep, material=material_of(line.before, line.after))
 
 
@@ -161,7 +162,7 @@ def _scales(key: str, *, _found: Sweep) -> DialScales:
 
 def save_at(line: Line, strength: float, name: str) -> EncoderRecord:
     """Save the encoder at a strength. Raises `MucError`."""
-    return save_strength(_bench(line), workspace().encoder(line.after), strength, name)
+    return save_strength(bench_of(line), workspace().encoder(line.after), strength, name)
 
 
 def start(kind: Kind, settings: BaseModel) -> Job:

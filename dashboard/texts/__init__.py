@@ -1,4 +1,4 @@
-"""The words of the story that Present tells, one file a language.
+"""The words of the story that Present tells, and of what else stands on its page, one file a language.
 
 A third language is one more file beside `en.toml`, with the same keys and the same {placeholders}; nothing else.
 """

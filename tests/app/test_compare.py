@@ -10,6 +10,7 @@ from muc_core.jobs import Job, JobTable
 from muc_core.jobs.tasks import compare as task
 from muc_core.jobs.tasks.compare import CompareSettings
 from muc_core.workspace import Workspace
+from tests.app.evidence import make_pack_on
 from tests.app.linking import assert_link_reproduces
 
 DASHBOARD = Path(__file__).parents[2] / "dashboard"
@@ -74,6 +75,22 @@ def test_what_was_measured_is_shown_and_can_be_attacked(
     assert "Caught before: 0 of 150" in said(app)
     query = assert_link_reproduces(app, "compare")
     assert query["threshold demo-clip-ac"] == f"{slider.max:g}"
+
+
+def test_the_verdict_in_the_table_can_be_signed(
+    pair_assets: Path, measured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = visit(pair_assets, measured, monkeypatch)
+    found = make_pack_on(app)
+    assert found.verified
+    assert found.result is not None
+    assert found.manifest is not None
+    assert found.manifest.encoders["after"].name == "demo-clip-ac"
+    assert found.manifest.encoders["before"].name == "demo-clip"
+    assert any("were not probed" in warning for warning in found.result.warnings)
+    table = app.dataframe[0].value.set_index("Encoder")
+    assert found.result.verdict == table["Verdict"]["demo-clip-ac"]
+    assert found.result.findings["trace"].effect.value == pytest.approx(table["Effect"]["demo-clip-ac"])
 
 
 def test_an_encoder_of_another_origin_says_what_to_choose(

@@ -73,9 +73,11 @@ def test_packs_made_here_are_listed_with_the_key(page: AppTest, tmp_path: Path) 
     assert "not locked by a passphrase" in said(page)
 
 
-def offer(state: str) -> AppTest:
-    def script(state: str) -> None:
+def offer(state: str, language: str = "en") -> AppTest:
+    def script(state: str, language: str) -> None:
         from dashboard.components.evidence_offer import evidence_offer
+        from dashboard.services.evidence import Evidence
+        from dashboard.texts import texts
         from muc_core.errors import MucError
         from muc_core.evidence.pack import Draft
         from tests.unit.evidence.pack import draft
@@ -85,12 +87,13 @@ def offer(state: str) -> AppTest:
                 raise MucError("it is gone")
             return draft()
 
-        evidence_offer(take, key="k")
+        evidence_offer(Evidence("k", take), texts(language))
 
-    return AppTest.from_function(script, args=(state,), default_timeout=60).run()
+    return AppTest.from_function(script, args=(state, language), default_timeout=60).run()
 
 
 def press(page: AppTest) -> str:
+    """The button that makes a pack; what the page says then."""
     page.button[0].click().run()
     assert not page.exception
     return said(page)
@@ -136,6 +139,16 @@ def test_a_key_without_a_passphrase_asks_for_none(tmp_path: Path, monkeypatch: p
     page = offer("gone")
     assert not page.text_input
     assert "It is gone." in press(page)
+    assert len(kept_packs(Workspace(tmp_path))) == 1
+
+
+def test_it_is_offered_in_the_language_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUC_HOME", str(tmp_path))
+    page = offer("there", "de")
+    assert "Das Kennwort ist leer" in press(page)
+    page.checkbox[0].check()
+    press(page)
+    assert [button.proto.label for button in page.get("download_button")] == ["Nachweis speichern"]
     assert len(kept_packs(Workspace(tmp_path))) == 1
 
 

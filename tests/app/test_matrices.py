@@ -156,6 +156,8 @@ def test_verdicts_need_an_audit_first(page: AppTest) -> None:
     button.click()
     run(page)
     assert not page.info
+    assert [text.value for text in page.markdown if text.value.startswith("The verdicts are those of an audit")]
+    assert [button for button in page.button if button.label == "Make the evidence pack"]
     table = page.dataframe[0].value
     concern = {"trace found": 0, "below never-seen": 1, "no trace found": 2}
     ranks = [concern[verdict] for verdict in table["Verdict"]]

@@ -190,8 +190,14 @@ def test_a_kept_audit_of_the_pair_can_be_told(
     assert "Not forgotten" in slide(shown)
     assert f"{kept.manifest.created[:10]}: a &lt;b&gt;title" in slide(shown)
     assert len(shown.selectbox(key="result").options) == 2
+    (tick,) = [box for box in shown.checkbox if box.label.startswith("Without a passphrase")]
+    tick.check()
+    (sign,) = [button for button in shown.button if button.label == "Make the evidence pack"]
+    sign.click().run()
+    assert "was kept without its vectors" in shown.error[0].value.replace("\\", "")
     shown.selectbox(key="result").select_index(0).run()
     assert "have not been checked yet" in slide(shown)
+    assert not [button for button in shown.button if button.label == "Make the evidence pack"]
 
 
 def test_pictures_of_ones_own(app: AppTest) -> None:

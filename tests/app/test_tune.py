@@ -22,6 +22,7 @@ from muc_core.jobs.tasks.weakest_run import WeakestRunSettings
 from muc_core.jobs.tasks.weakest_strength import WeakestStrengthSettings
 from muc_core.progress import SILENT
 from muc_core.workspace import Workspace, write_encoder
+from tests.app.evidence import make_pack_on
 from tests.app.linking import assert_link_reproduces, choose, open_link
 from tests.tuned import ARCHITECTURES, FORGET, HELD_OUT, unlearning, write_pictures
 
@@ -257,6 +258,15 @@ def test_a_name_that_is_taken_saves_nothing_and_says_so(measured: Workspace) -> 
 
 def test_the_ends_are_saved_already(measured: Workspace) -> None:
     assert "Strength 1 is simclr-ac, which is saved already" in texts(dial())
+
+
+def test_only_the_verdict_on_a_saved_encoder_can_be_signed(measured: Workspace) -> None:
+    assert "Make the evidence pack" not in [button.label for button in dial(strength="1.25").button]
+    found = make_pack_on(dial())
+    assert found.verified
+    assert found.manifest is not None
+    assert found.manifest.encoders["after"].name == "simclr-ac"
+    assert len(found.manifest.owner) == FORGET
 
 
 @pytest.mark.parametrize("view", ["Strength dial", "Weakest strength"])

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 import muc_core.encoders.load  # noqa: F401  (registers the families)
+from muc_core.audit.inputs import AuditInputs
 from muc_core.encoders.base import Encoder
 from muc_core.encoders.checkpoint import full, half, load_weights
 from muc_core.encoders.family import FAMILIES, Family
@@ -29,6 +30,7 @@ from muc_core.jobs.tuning.measure import (
     Material,
     Yardstick,
     answer_of,
+    audit_inputs,
     figures,
     hopeless,
     look,
@@ -157,6 +159,10 @@ class Bench:
     def look_at(self, encoder: Encoder, progress: Progress = SILENT) -> Figures:
         """The figures of any encoder; nothing is kept. Raises `MucError` when it cannot be audited."""
         return figures(self._before, look(encoder, self.material, self.yardstick, progress), *self._how)
+
+    def audit_inputs(self, encoder: Encoder, progress: Progress = SILENT) -> AuditInputs:
+        """What the audit of any encoder is computed from; nothing is kept. Raises `MucError`, `Cancelled`."""
+        return audit_inputs(self._before, look(encoder, self.material, self.yardstick, progress), *self._how)
 
     def encoder(self, subject: Subject) -> Encoder:
         """The loaded encoder, or the one at a strength."""

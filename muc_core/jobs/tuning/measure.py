@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from muc_core.audit.audit import AuditSettings, audit, check_counts
+from muc_core.audit.audit import AuditSettings, check_counts
 from muc_core.audit.detectability import WANTED_POWER
 from muc_core.audit.guard import control_guard
+from muc_core.audit.inputs import AuditInputs
 from muc_core.audit.ordering import order_given
 from muc_core.audit.picture import draw, lay_out
 from muc_core.audit.result import AuditResult, Check
@@ -165,6 +166,17 @@ def look(encoder: Encoder, material: Material, yardstick: Yardstick, progress: P
     return Looks(ImageTextVectors(pooled, texts[0], how), ImageTextVectors(retained, texts[1], how))
 
 
+def audit_inputs(before: Looks, after: Looks, material: Material, yardstick: Yardstick) -> AuditInputs:
+    """What the audit among the figures is computed from."""
+    return AuditInputs(
+        vectors={"before": before.pool, "after": after.pool},
+        owner_ids=tuple(material.forget.ids),
+        control_ids=tuple(material.controls.ids),
+        settings=AuditSettings(permutations=yardstick.permutations, seed=yardstick.seed),
+        checks=(material.guard,),
+    )
+
+
 def figures(before: Looks, after: Looks, material: Material, yardstick: Yardstick) -> Figures:
     """The figures of the encoder that gave `after`; `before` are those of the original.
 
@@ -172,14 +184,7 @@ def figures(before: Looks, after: Looks, material: Material, yardstick: Yardstic
         MucError: as `muc_core.audit.audit.audit`.
     """
     n = len(material.forget)
-    result = audit(
-        after.pool,
-        owner_ids=material.forget.ids,
-        control_ids=material.controls.ids,
-        before=before.pool,
-        checks=[material.guard],
-        settings=AuditSettings(permutations=yardstick.permutations, seed=yardstick.seed),
-    )
+    result = audit_inputs(before, after, material, yardstick).result()
     _, scores = summarise_factors(after.pool.factors())
     layout = lay_out(order_given(n), max_cells=yardstick.cells, seed=yardstick.seed)
     owner, controls = _parts(after.pool, n)

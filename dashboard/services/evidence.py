@@ -139,7 +139,7 @@ def make_pack(draft: Draft, passphrase: str | None) -> Path:
     """
     file = key_file(workspace())
     if not file.exists():
-        make_key(file, passphrase)
+        make_key(workspace(), file, passphrase)
     return keep_pack(workspace(), sign(draft, open_key(file, passphrase or ""), write_reports))
 
 

@@ -10,6 +10,7 @@ from muc_core.cli.audit import audit
 from muc_core.cli.bench import bench_methods
 from muc_core.cli.evaluate import evaluate
 from muc_core.cli.group import Speaking
+from muc_core.cli.log import log
 from muc_core.cli.matrices import matrices
 from muc_core.cli.presets import presets
 from muc_core.cli.serve import serve_encoder
@@ -33,6 +34,7 @@ app.command(cls=UnlearnCommand)(unlearn)
 app.command()(audit)
 app.command()(verify)
 app.command()(watch)
+app.command()(log)
 app.command()(matrices)
 app.command()(stress)
 app.command()(sweep)

@@ -153,6 +153,7 @@ def audit(
         from muc_core.jobs.fair_controls import refuse_fitted_controls
         from muc_core.reports import to_html, to_junit
         from muc_core.workspace import Workspace
+        from muc_core.workspace.evidence import write_pack
         from muc_core.workspace.files import write_file
 
     workspace = Workspace()
@@ -172,6 +173,7 @@ def audit(
     if evidence is not None:
         check_size(len(owner), len(compared), settings)
     others = None if quick else _retained(retain, owner, dataset, split, seed)
+    workspace.note_audit(before=before, after=after, owner=owner.digest(), controls=compared.digest())
     computed_from: list[Audited] = []
     with Bar(quiet=as_json) as progress:
         result = audit_encoders(
@@ -209,7 +211,7 @@ def audit(
         draft = take_down(
             audited.inputs, result, title=title, owner=audited.owner, controls=audited.controls, encoders=who
         )
-        write_file(evidence, sign(draft, signer, write_reports))
+        write_pack(workspace, evidence, sign(draft, signer, write_reports))
     if as_json:
         print(result.model_dump_json())
     else:

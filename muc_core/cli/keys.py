@@ -45,11 +45,13 @@ def new(
 
     Give the public file, or its fingerprint, to those who will check your evidence.
     """
-    from muc_core.workspace.evidence import make_key, refuse_to_replace
+    from muc_core.workspace import Workspace
+    from muc_core.workspace.evidence import key_file, make_key, refuse_to_replace
 
-    file = out or _key_of_the_workspace()
+    workspace = Workspace()
+    file = out or key_file(workspace)
     refuse_to_replace(file)
-    make_key(file, None if no_passphrase else passphrase(f"Passphrase for {file}", confirm=True))
+    make_key(workspace, file, None if no_passphrase else passphrase(f"Passphrase for {file}", confirm=True))
     _tell(file, as_json=as_json)
 
 

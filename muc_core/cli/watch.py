@@ -232,7 +232,11 @@ def _go_on(
         return _ended(watched, junit, as_json=as_json)
     for _ in _due(watched, interval):
         with Bar(quiet=as_json) as progress:
-            look, canaries = make_look(watched, _subject(workspace, watched.spec), progress)
+            spec, subject = watched.spec, _subject(workspace, watched.spec)
+            workspace.note_audit(
+                before=spec.before, after=spec.after, owner=spec.owner_digest, controls=spec.controls_digest
+            )
+            look, canaries = make_look(watched, subject, progress)
         watched = store.keep(watched, look, canaries)
         found |= set(look.alerts)
         _say(watched, look, junit, as_json=as_json)

@@ -19,6 +19,7 @@ from sqlalchemy import ColumnElement, Row, func, select, update
 from muc_core.errors import MucError, UnknownName
 from muc_core.workspace import Workspace, new_id
 from muc_core.workspace.database import jobs
+from muc_core.workspace.log import Deed
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "lost"]
 
@@ -57,6 +58,7 @@ class Job(BaseModel):
         error: why it failed or was lost, a sentence.
         result: what the task returned.
         attempt: how often it was put into the queue, once and each time that somebody went on with it.
+        who: asked for it, as the log names them; None for one of an earlier version.
         seconds: how long the latest attempt has run, by a clock that nobody sets; None when it has not begun, or the
             machine was started anew since.
     """
@@ -81,6 +83,7 @@ class Job(BaseModel):
     error: str | None
     result: dict[str, JsonValue]
     attempt: int
+    who: str | None
     seconds: float | None
 
     @property
@@ -161,6 +164,7 @@ class JobTable:
                     if row.settings == settings and not row.cancel_requested:
                         return _to_job(row), False
             job_id = new_id()
+            self._workspace.note("job started", {"job": job_id, "kind": kind, **_named_in(settings)})
             connection.execute(
                 jobs.insert().values(
                     id=job_id,
@@ -171,6 +175,7 @@ class JobTable:
                     heartbeat=now,
                     ticks=_ticks(),
                     created=now,
+                    who=self._workspace.who(),
                 )
             )
         return self._job(job_id), True
@@ -182,7 +187,9 @@ class JobTable:
             UnknownName: there is no such job.
             MucError: it is still going on or is done.
         """
-        self.job(job_id)
+        job = self.job(job_id)
+        if job.state in UNFINISHED:
+            self._note("job resumed", job)
         now = time.time()
         fresh = {
             "state": "queued",
@@ -208,7 +215,9 @@ class JobTable:
 
     def request_cancel(self, job_id: str) -> Job:
         """Cancel a queued job at once; ask a running one to stop; leave a finished one. Raises `UnknownName`."""
-        self.job(job_id)
+        job = self.job(job_id)
+        if job.active and not job.cancel_requested:
+            self._note("job cancelled", job)
         asked = {"cancel_requested": True, "cancel_ticks": _ticks()}
         self._change(job_id, {**asked, "state": "cancelled", "finished": time.time()}, among=("queued",))
         # A second wish must not give the worker more time.
@@ -264,6 +273,9 @@ class JobTable:
         changes = {"state": state, "finished": time.time(), "error": error, "result": dict(result or {})}
         return self._change(job_id, {**changes, "ticks": _ticks()}, among=ACTIVE, attempt=attempt)
 
+    def _note(self, what: Deed, job: Job) -> None:
+        self._workspace.note(what, {"job": job.id, "kind": job.kind, "of": job.who or "unknown"})
+
     def _job(self, job_id: str) -> Job:
         with self._database.read() as connection:
             row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
@@ -287,6 +299,14 @@ class JobTable:
             statement = statement.where(jobs.c.attempt == attempt)
         with self._database.write() as connection:
             return bool(connection.execute(statement).rowcount)
+
+
+NAMED = ("before", "after", "original", "encoder", "name", "method")
+"""Settings of jobs that the log names: encoders and methods."""
+
+
+def _named_in(settings: Mapping[str, JsonValue]) -> dict[str, str]:
+    return {name: value for name in NAMED if isinstance(value := settings.get(name), str)}
 
 
 def kill_worker(pid: int | None, job_id: str) -> None:

@@ -140,6 +140,7 @@ def main() -> int:
     workspace = Workspace(arguments.home, job=arguments.job_id)
     table = JobTable(workspace)
     attempt = table.attach(arguments.job_id, os.getpid())
+    workspace.act_for(table.job(arguments.job_id).who)
     watcher = Watcher(table, arguments.job_id, attempt)
     watcher.start()
     slot = wait_for_turn(table, arguments.job_id, attempt, workspace.jobs_folder / "slot.lock", watcher)

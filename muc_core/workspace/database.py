@@ -80,6 +80,7 @@ jobs = Table(
     Column("result", JSON, nullable=False, default=dict),
     Column("attempt", Integer, nullable=False, server_default="1"),
     Column("started_ticks", Float),
+    Column("who", String),
     sqlite_autoincrement=True,
 )
 """Moments are seconds since 1970; `ticks` are of the monotonic clock, which neither sleeps late nor is set back."""

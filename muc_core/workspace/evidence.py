@@ -4,6 +4,7 @@ signing-key.pem, signing-key.pub.pem   the private key, readable by its owner al
 evidence/ID.muc.zip                    packs
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,10 +36,12 @@ def public_file(private: Path) -> Path:
     return private.with_name(f"{private.stem}.pub.pem")
 
 
-def make_key(file: Path, passphrase: str | None) -> None:
+def make_key(workspace: Workspace, file: Path, passphrase: str | None) -> None:
     """A new private key, readable by its owner alone, and the public one beside it.
 
     Args:
+        workspace: whose log names it.
+        file: of the private key.
         passphrase: that locks it; None leaves it unlocked, so that whoever can read the file can sign.
 
     Raises:
@@ -47,6 +50,7 @@ def make_key(file: Path, passphrase: str | None) -> None:
     refuse_to_replace(file)
     key = new_key()
     private = write_private_key(key, passphrase)
+    workspace.note("key made", {"fingerprint": fingerprint(key.public_key())})
     with new_file(file) as hidden, os.fdopen(os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as to:
         to.write(private)
     write_file(public_file(file), write_public_key(key.public_key()))
@@ -107,8 +111,14 @@ def keep_pack(workspace: Workspace, content: bytes) -> Path:
     with writing(folder):
         folder.mkdir(exist_ok=True)
     path = folder / f"{new_id()}{SUFFIX}"
-    write_file(path, content)
+    write_pack(workspace, path, content)
     return path
+
+
+def write_pack(workspace: Workspace, path: Path, content: bytes) -> None:
+    """Write a pack to any path, and its digest to the workspace's log. Raises `MucError` when it cannot be written."""
+    workspace.note("evidence pack", {"file": path.name, "digest": hashlib.sha256(content).hexdigest()})
+    write_file(path, content)
 
 
 def kept_packs(workspace: Workspace) -> list[KeptPack]:

@@ -13,6 +13,8 @@ STEPS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE jobs ADD COLUMN attempt INTEGER NOT NULL DEFAULT 1",
         "ALTER TABLE jobs ADD COLUMN started_ticks FLOAT",
     ),
+    # Who asked for a job, as the log names them.
+    2: ("ALTER TABLE jobs ADD COLUMN who VARCHAR",),
 }
 """By the version that they start from."""
 

@@ -7,6 +7,7 @@
     measurements/   figures of encoders and of strengths between them, a cache, may be deleted
     jobs/ID.log     what a job printed
     cache/          of compilers, may be deleted
+    log.jsonl       who did what, see `log`
     index.sqlite    index of the above and the table of jobs
 
 The folders are the truth; all writing is atomic (see `files`). The demo encoders that come with the program are listed
@@ -44,6 +45,7 @@ from muc_core.workspace import index
 from muc_core.workspace.database import Database
 from muc_core.workspace.files import new_file, new_folder, remove_folder, sweep, write_file, writing
 from muc_core.workspace.index import AUDITS, ENCODERS, MANIFEST, RUNS
+from muc_core.workspace.log import Deed, Log, system_user
 from muc_core.workspace.runs import CHECKPOINTS, RunRecord, RunWriter
 
 if TYPE_CHECKING:
@@ -117,6 +119,22 @@ class Workspace:
                 sweep(folder)
             sweep(self.uploads_folder)
         self.database = Database(self.home / "index.sqlite")
+        self.log = Log(self.home)
+        self._who: str | None = None
+
+    # who does what
+
+    def who(self) -> str:
+        """For whom this workspace is used, as the log names them."""
+        return self._who or system_user()
+
+    def act_for(self, who: str | None) -> None:
+        """From now on whoever asked for it, such as for a job; None: who runs this program."""
+        self._who = who
+
+    def note(self, what: Deed, which: Mapping[str, str]) -> None:
+        """Log a deed just before it is done. Raises `MucError` when it cannot be logged, and is not to be done."""
+        self.log.append(self.who(), what, {**which, **({"job": self.job} if self.job else {})})
 
     @property
     def encoders_folder(self) -> Path:
@@ -151,6 +169,14 @@ class Workspace:
     def shipped_folder(self) -> Path:
         """Where the demo encoders are; may be missing."""
         return self._assets / "encoders"
+
+    def note_audit(self, *, before: str | None, after: str, owner: str, controls: str) -> None:
+        """Log an audit of two encoders that is about to be made; digests of the pictures. Raises `MucError`."""
+        names = {"before": before, "after": after}
+        known = {role: self.encoder(name).manifest for role, name in names.items() if name is not None}
+        digests = {f"{role} digest": manifest.content_digest for role, manifest in known.items()}
+        named = {role: manifest.name for role, manifest in known.items()}
+        self.note("audit", {**named, **digests, "owner": owner, "controls": controls})
 
     # encoders
 
@@ -200,7 +226,9 @@ class Workspace:
             MucError: the name is not allowed or taken, or the disk is full; nothing half-written stays.
         """
         self.check_new_name(manifest.name)
-        folder, saved = write_encoder(self.encoders_folder, manifest, tensors, float16=float16)
+        folder, saved = write_encoder(
+            self.encoders_folder, manifest, tensors, float16=float16, before=self._note_encoder
+        )
         return EncoderRecord(saved, folder, shipped=False)
 
     def add_encoder(self, manifest: EncoderManifest, files: Mapping[str, bytes | Path]) -> EncoderRecord:
@@ -209,6 +237,14 @@ class Workspace:
         Raises:
             MucError: as `save_encoder`, or a file cannot be read.
         """
+        return self._add(manifest, files, self._note_encoder)
+
+    def _note_encoder(self, manifest: EncoderManifest) -> None:
+        self.note("encoder added", {"encoder": manifest.name, "digest": manifest.content_digest})
+
+    def _add(
+        self, manifest: EncoderManifest, files: Mapping[str, bytes | Path], before: Callable[[EncoderManifest], None]
+    ) -> EncoderRecord:
         self.check_new_name(manifest.name)
 
         def write(folder: Path) -> None:
@@ -218,7 +254,7 @@ class Workspace:
                 else:
                     shutil.copyfile(content, folder / name)
 
-        folder, saved = _write_encoder(self.encoders_folder, manifest, write)
+        folder, saved = _write_encoder(self.encoders_folder, manifest, write, before)
         return EncoderRecord(saved, folder, shipped=False)
 
     def rename_encoder(self, old: str, new: str) -> EncoderRecord:
@@ -228,7 +264,13 @@ class Workspace:
             raise MucError(f"the encoder {old!r} comes with the program and cannot be renamed")
         self.check_new_name(new)
         renamed = record.manifest.model_copy(update={"name": new})
-        added = self.add_encoder(renamed, {name: record.folder / name for name in record.manifest.files})
+        added = self._add(
+            renamed,
+            {name: record.folder / name for name in record.manifest.files},
+            lambda manifest: self.note(
+                "encoder renamed", {"encoder": old, "to": new, "digest": manifest.content_digest}
+            ),
+        )
         for other in self.encoders():
             if not other.shipped and other.manifest.original == old:
                 content = other.manifest.model_copy(update={"original": new}).model_dump_json(indent=1)
@@ -239,6 +281,7 @@ class Workspace:
     def delete_encoder(self, name: str) -> None:
         """Delete one of the workspace's own encoders, a damaged one too. Raises `UnknownName`, `MucError`."""
         if self.encoders_folder / name in index.folders(self.encoders_folder):
+            self.note("encoder removed", {"encoder": name})
             remove_folder(self.encoders_folder / name)
         elif (self.shipped_folder / name) in index.folders(self.shipped_folder):
             raise MucError(f"the encoder {name!r} comes with the program and cannot be deleted")
@@ -328,6 +371,7 @@ class Workspace:
         """Delete a run with its checkpoints. Raises `UnknownName`; `MucError` while it is being written."""
         if self.run(run_id).state == "running":
             raise MucError(f"the run {run_id} is still going on; cancel it first")
+        self.note("run removed", {"run": run_id})
         remove_folder(self.runs_folder / run_id)
 
     # audits
@@ -361,6 +405,7 @@ class Workspace:
             for name, content in files.items():
                 (folder / name).write_bytes(content)
             (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+            self.note("audit", {"audit": manifest.id, "before": before, "after": after, **digests})
         return AuditRecord(manifest, target)
 
     def audits(self) -> list[AuditRecord]:
@@ -417,9 +462,17 @@ def load_record(record: EncoderRecord) -> "Encoder":
 
 
 def write_encoder(
-    parent: Path, manifest: EncoderManifest, tensors: Mapping[str, "Tensor"], *, float16: bool = True
+    parent: Path,
+    manifest: EncoderManifest,
+    tensors: Mapping[str, "Tensor"],
+    *,
+    float16: bool = True,
+    before: Callable[[EncoderManifest], None] | None = None,
 ) -> tuple[Path, EncoderManifest]:
     """Write `parent/NAME/` with manifest.json and weights.safetensors, whole or not at all.
+
+    Args:
+        before: is told the manifest, digests filled in, just before the encoder is there; nothing stays when it raises.
 
     Returns:
         The folder, and the manifest with its digests filled in.
@@ -433,11 +486,14 @@ def write_encoder(
     def write(folder: Path) -> None:
         save_weights(folder / WEIGHTS, half(tensors) if float16 else tensors)
 
-    return _write_encoder(parent, manifest, write)
+    return _write_encoder(parent, manifest, write, before)
 
 
 def _write_encoder(
-    parent: Path, manifest: EncoderManifest, write: Callable[[Path], None]
+    parent: Path,
+    manifest: EncoderManifest,
+    write: Callable[[Path], None],
+    before: Callable[[EncoderManifest], None] | None,
 ) -> tuple[Path, EncoderManifest]:
     from muc_core.encoders.checkpoint import file_digest
 
@@ -449,6 +505,8 @@ def _write_encoder(
             write(folder)
             saved = manifest.with_files({path.name: file_digest(path) for path in sorted(folder.iterdir())})
             (folder / MANIFEST).write_text(saved.model_dump_json(indent=1), encoding="utf-8")
+            if before is not None:
+                before(saved)
     except FileExistsError:
         raise _taken(manifest.name) from None
     return target, saved

@@ -62,7 +62,7 @@ def test_a_key_that_is_none_is_said(page: AppTest) -> None:
 def test_packs_made_here_are_listed_with_the_key(page: AppTest, tmp_path: Path) -> None:
     assert "None yet" in said(page)
     workspace = Workspace(tmp_path / "home")
-    make_key(key_file(workspace), None)
+    make_key(workspace, key_file(workspace), None)
     keep_pack(workspace, pack())
     keep_pack(workspace, retitled("Second"))
     (workspace.home / "evidence" / "zzz.muc.zip").write_bytes(b"damaged")
@@ -154,6 +154,6 @@ def test_it_is_offered_in_the_language_of_the_page(tmp_path: Path, monkeypatch: 
 
 def test_a_key_is_not_replaced(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    make_key(key_file(workspace), None)
+    make_key(workspace, key_file(workspace), None)
     with pytest.raises(MucError, match="is there already and stays as it is"):
-        make_key(key_file(workspace), "secret")
+        make_key(workspace, key_file(workspace), "secret")

@@ -58,6 +58,7 @@ COMMANDS = [
     ("keys", "show"),
     ("verify",),
     ("watch",),
+    ("log",),
 ]
 
 

@@ -527,7 +527,7 @@ class TestRefusals:
             patch.setattr("muc_core.workspace.files.os.fsync", refuse(code))
             with pytest.raises(MucError, match=said) as caught:
                 workspace.save_encoder(encoder_manifest(), TENSORS)
-        assert str(workspace.encoders_folder / "mine") in str(caught.value)
+        assert str(workspace.home) in str(caught.value)
         assert list(workspace.encoders_folder.iterdir()) == []
         workspace.save_encoder(encoder_manifest(), TENSORS)
 

@@ -98,7 +98,9 @@ def keep(watch: Watch, look: Look, canaries: Float64) -> Watch:
 
 def delete(workspace: Workspace, name: str) -> None:
     """Delete a watch with its looks. Raises `UnknownName`."""
-    remove_folder(_known(workspace, name))
+    folder = _known(workspace, name)
+    workspace.note("watch removed", {"watch": name})
+    remove_folder(folder)
 
 
 @contextmanager

@@ -79,6 +79,9 @@ def bench_methods(
     epochs_scale: Annotated[
         float, typer.Option(min=0.0001, max=10, help="Share of all epochs: a rehearsal when below 1.")
     ] = 1.0,
+    stress: Annotated[
+        bool, typer.Option("--stress", help="Put every unlearned encoder under residual stress as well.")
+    ] = False,
     report: Annotated[
         Path | None, typer.Option(help="Run nothing: report on this folder of results.", show_default=False)
     ] = None,
@@ -120,6 +123,7 @@ def bench_methods(
             unlearn_seeds=unlearn_seeds,
             eval_seeds=eval_seeds,
             epochs_scale=epochs_scale,
+            stress=stress,
         )
         with Bar(quiet=as_json) as progress:
             done, total = run_plan(

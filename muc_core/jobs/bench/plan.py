@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -41,6 +41,7 @@ class Plan(BaseModel):
         forget: the forget set.
         search: trials by which each method's settings were found; 0: they are the recipes.
         settings: by family and method, what differs from the recipe.
+        stress: whether every unlearned encoder is stressed as well.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,6 +56,7 @@ class Plan(BaseModel):
     forget: str = FORGET
     search: int = Field(default=0, ge=0)
     settings: dict[str, dict[str, Values]] = Field(default_factory=dict)
+    stress: bool = False
 
     def methods_of(self, family: str) -> list[str]:
         """The methods that work on a family of the demo, or on that of a preset."""
@@ -91,16 +93,18 @@ class Evaluated:
         made: the encoder.
         retrained: Retrain to compare with; None: there is none other.
         seed: of the evaluation.
+        stress: whether it is stressed in place of evaluated and audited.
     """
 
     made: Made
     retrained: Made | None
     seed: int
+    stress: bool = False
 
     @property
     def key(self) -> str:
         retrained = None if self.retrained is None else self.retrained.name
-        return _digest([self.made.name, self.made.original, retrained, self.seed])
+        return _digest([self.made.name, self.made.original, retrained, self.seed, *(["stress"] if self.stress else [])])
 
     def result(self, **found: Any) -> Result:
         made = self.made
@@ -134,6 +138,7 @@ def make_plan(
     unlearn_seeds: int = 2,
     eval_seeds: int = 1,
     epochs_scale: float = 1.0,
+    stress: bool = False,
 ) -> Plan:
     """A plan; no methods: all that work on the family.
 
@@ -171,6 +176,7 @@ def make_plan(
         unlearn_seeds=unlearn_seeds,
         eval_seeds=eval_seeds,
         epochs_scale=epochs_scale,
+        stress=stress,
     )
 
 
@@ -204,7 +210,9 @@ def evaluations(plan: Plan) -> list[Evaluated]:
                     other = made[RETRAIN, (seed + 1) % plan.unlearn_seeds]
                     reference = other if method == RETRAIN else made[RETRAIN, seed]
                     found.append(Evaluated(each, None if reference is each else reference, eval_seed))
-    return sorted(found, key=lambda each: (each.seed, each.made.method not in (ORIGINAL, RETRAIN)))
+    if plan.stress:
+        found += [replace(each, stress=True) for each in found if each.made.method != ORIGINAL and each.retrained]
+    return sorted(found, key=lambda each: (each.stress, each.seed, each.made.method not in (ORIGINAL, RETRAIN)))
 
 
 def needed(each: Evaluated) -> Iterator[Made]:

@@ -19,6 +19,14 @@ BEGIN, END = "<!-- written by `make results` -->", "<!-- end of what `make resul
 SUMMARY = ("gap", "collateral", "rte", "views")
 """Metrics of the first table, besides the audit."""
 
+STRESS = (
+    "How far the forget pictures stand above never-trained ones, in units of their spread: as the encoder is, and"
+    " the half that was not shown after relearning the other half for 40 steps, here and in Retrain; with "
+    "captions the share of that half whose own caption is the nearest then. On the line: the share of the way to "
+    "the original's weights from which on a trace shows, and in how many runs. Linear AUC: a classifier on the "
+    "features that tells forget from never-trained pictures."
+)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -78,8 +86,38 @@ class Report:
             )
             verdicts = Counter(result.audit.verdict for result in self.of(family, method) if result.audit)
             said = ", ".join(f"{verdict} {count}" for verdict, count in verdicts.most_common())
-            runs = "–" if effect is None else f"{effect.groups} x {effect.runs / effect.groups:g}"
-            rows.append((*cells, _text(METRICS.get("cka"), effect), said or "–", runs))
+            rows.append((*cells, _text(METRICS.get("cka"), effect), said or "–", _runs(effect)))
+        return Table(tuple(columns), tuple(rows))
+
+    def stress(self, family: str) -> Table:
+        """A row a method: what residual stress finds; no rows when nothing was stressed."""
+        columns = ["method", "at rest", "relearned", "Retrain relearned", "own caption first", "rounded to 8 bits"]
+        columns += ["on the line from", "linear AUC", "verdicts", "trainings x unlearnings"]
+        rows = []
+        for method in self.methods(family):
+            found = [result.stress for result in self.of(family, method) if result.stress]
+            if not found:
+                continue
+            figures = [
+                self.spread(family, method, lambda result, name=name: getattr(result.stress, name, None))  # type: ignore[misc]
+                for name in ("rest", "relearned", "retrained", "first", "linear")
+            ]
+            *standings, first, linear = (_text(METRICS.get("cka"), each) for each in figures)
+            back = sum(one.int8 is True for one in found)
+            places = [f"{one.returns_at:.0%}" for one in found if one.returns_at is not None]
+            verdicts = Counter(one.verdict for one in found)
+            rows.append(
+                (
+                    title_of(method),
+                    *standings,
+                    first,
+                    f"comes back in {back} of {len(found)}",
+                    ", ".join(f"{place} ({count})" for place, count in sorted(Counter(places).items())) or "–",
+                    linear,
+                    ", ".join(f"{verdict} {count}" for verdict, count in verdicts.most_common()),
+                    _runs(figures[0]),
+                )
+            )
         return Table(tuple(columns), tuple(rows))
 
     def details(self, family: str, *, in_gap: bool) -> Table:
@@ -128,6 +166,8 @@ class Report:
             parts += [f"## {family}\n\nPictures: {sizes}.\n", self.overview(family).to_markdown()]
             parts += ["### Metrics of the average gap\n", self.details(family, in_gap=True).to_markdown()]
             parts += ["### Other metrics\n", self.details(family, in_gap=False).to_markdown()]
+            if (stress := self.stress(family)).rows:
+                parts += [f"### Residual stress\n\n{STRESS}\n", stress.to_markdown()]
             if remarks := self.remarks(family):
                 parts.append("\n".join(f"- {remark}" for remark in remarks) + "\n")
             parts.append("Settings (views aside):\n\n" + "\n".join(self.settings(family)) + "\n")
@@ -195,8 +235,9 @@ def _how(made: dict[str, object], results: Sequence[Result]) -> str:
     found = f" Settings were found by {search} trials of each method, which saw no held-out picture." if search else ""
     versions = made.get("versions")
     torch_version = versions.get("torch", "?") if isinstance(versions, dict) else "?"
+    evaluated = sum(result.stress is None for result in results)
     return (
-        f"{len(results)} evaluations on {made.get('device', 'an unknown device')}, torch {torch_version}. Cells are "
+        f"{evaluated} evaluations on {made.get('device', 'an unknown device')}, torch {torch_version}. Cells are "
         "mean ± standard deviation over all runs; intervals are Student's, 95 %, over the means of the trainings, "
         "which alone vary independently. Retrain is compared with another Retrain, so that its row is the floor that "
         f"chance sets. RTE was measured with {processes} runs at a time.{found}{rehearsal}\n"
@@ -205,6 +246,10 @@ def _how(made: dict[str, object], results: Sequence[Result]) -> str:
 
 def _text(metric: Metric, found: Spread | None) -> str:
     return "–" if found is None else found.text(metric)
+
+
+def _runs(found: Spread | None) -> str:
+    return "–" if found is None else f"{found.groups} x {found.runs / found.groups:g}"
 
 
 def _interval(metric: Metric, found: Spread | None) -> str:

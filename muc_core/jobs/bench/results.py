@@ -31,8 +31,33 @@ class Audited(BaseModel):
     before: float
 
 
+class Stressed(BaseModel):
+    """What residual stress finds in an encoder, beside Retrain.
+
+    Attributes:
+        rest, relearned: how far the forget pictures that were not shown stand above never-trained ones, in units of
+            their spread, before and after training on the other half.
+        retrained: the latter in Retrain.
+        first: share of them whose own caption is the nearest after relearning; None without captions.
+        int8: whether a trace comes back when weights are rounded; None: it cannot be told.
+        returns_at: share of the way to the original from which on the trace shows; None: it does not.
+        linear: AUC of a linear classifier that tells forget from never-trained pictures by their features.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    verdict: str
+    rest: float
+    relearned: float
+    retrained: float
+    first: float | None
+    int8: bool | None
+    returns_at: float | None
+    linear: float
+
+
 class Result(BaseModel):
-    """One encoder, evaluated and audited with one seed, or why there is none.
+    """One encoder, evaluated and audited or stressed with one seed, or why there is none.
 
     Attributes:
         key: of the evaluation, made of everything that decides it.
@@ -56,6 +81,7 @@ class Result(BaseModel):
     notes: tuple[str, ...] = ()
     counts: dict[str, int] = Field(default_factory=dict)
     audit: Audited | None = None
+    stress: Stressed | None = None
     error: str | None = None
 
 

@@ -10,8 +10,10 @@ from muc_core.data.sets import load_dataset
 from muc_core.errors import Cancelled
 from muc_core.evaluation.white_box import EvaluationSettings, Pictures, WhiteBox
 from muc_core.jobs.bench.plan import ORIGINAL, Evaluated, Made
-from muc_core.jobs.bench.results import Audited, Result
+from muc_core.jobs.bench.results import Audited, Result, Stressed
+from muc_core.jobs.stress_plan import ResidualStressSettings
 from muc_core.jobs.tasks.evaluate import NO_RETRAIN, evaluate_one
+from muc_core.jobs.tasks.residual_stress import stress
 from muc_core.jobs.tasks.train import run as train
 from muc_core.jobs.tasks.unlearn import UnlearnJob
 from muc_core.jobs.tasks.unlearn import run as unlearn
@@ -33,7 +35,9 @@ def make(made: Made, workspace: Workspace, progress: Progress) -> None:
 
 
 def evaluate(each: Evaluated, workspace: Workspace, progress: Progress) -> Result:
-    """Evaluate and audit an encoder that is there. Raises `MucError`, `Cancelled`."""
+    """Evaluate and audit an encoder that is there, or stress it. Raises `MucError`, `Cancelled`."""
+    if each.stress:
+        return each.result(stress=_stressed(each, workspace, progress))
     record = workspace.encoder(each.made.name)
     retrained = None if each.retrained is None else workspace.encoder(each.retrained.name)
     split_of = (retrained or record).manifest.data
@@ -70,6 +74,26 @@ def evaluate(each: Evaluated, workspace: Workspace, progress: Progress) -> Resul
             p=trace.p,
             before=audited.findings["memory before"].effect.value,
         ),
+    )
+
+
+def _stressed(each: Evaluated, workspace: Workspace, progress: Progress) -> Stressed:
+    assert each.retrained is not None
+    settings = ResidualStressSettings(
+        before=each.made.original, after=each.made.name, retrained=each.retrained.name, seed=each.seed
+    )
+    found = stress(workspace, settings, progress=progress)[1]
+    curve, retrained = (found.relearning.curves[role] for role in ("after", "retrained"))
+    first = curve[-1].first
+    return Stressed(
+        verdict=found.verdict,
+        rest=curve[0].effect.value,
+        relearned=curve[-1].effect.value,
+        retrained=retrained[-1].effect.value,
+        first=None if first is None else first.value,
+        int8=found.int8.came_back,
+        returns_at=found.line.returns_at.get("after"),
+        linear=found.separation.linear["after"].value,
     )
 
 

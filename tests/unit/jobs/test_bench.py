@@ -227,6 +227,11 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
     assert "gap" not in results[1].values  # there is no other Retrain, and nothing else stands for it
     assert not list((out / "encoders" / "runs").iterdir())
 
+    stressed = small.model_copy(update={"stress": True})
+    assert run_plan(stressed, out, keep_encoders=True) == (4, 4)  # the one that has a Retrain beside it
+    assert read_results(out)[-1].error is None
+    assert "### Residual stress" in read_report(out).to_markdown()
+
     assert run_plan(small, out) == (3, 3)  # nothing left to do
     assert not (out / "encoders").exists()
     assert "Gradient ascent" in read_report(out).to_markdown()
@@ -315,6 +320,36 @@ def test_the_nearest_to_retrain_comes_first_and_errors_are_said() -> None:
     assert overview.rows[0][-2:] == ("forgotten 4", "2 x 2")
     assert overview.rows[2][1:] == ("–",) * (len(overview.columns) - 1)
     assert report().remarks("clip") == ["l1-sparsity: the loss became nan at step 3"]
+
+
+def test_what_stress_finds_has_its_own_table_and_changes_no_other() -> None:
+    stressed = [
+        result("ac", train, 0, None, values={}, audit=None, stress=found)
+        for train, found in enumerate(
+            {"verdict": "hidden, not forgotten", "rest": rest, "relearned": 1.0, "retrained": 0.1, "first": None}
+            | {"int8": None, "returns_at": 0.5, "linear": 0.75}
+            for rest in (0.2, 0.4)
+        )
+    ]
+    alone = report()
+    both = Report((*alone.results, *(Result.model_validate(each) for each in stressed)), {})
+    assert alone.stress("clip").rows == ()
+    assert both.overview("clip") == alone.overview("clip")
+    (row,) = both.stress("clip").rows
+    assert row == (
+        "Alignment Calibration",
+        "0.30 ± 0.14",
+        "1.00 ± 0.00",
+        "0.10 ± 0.00",
+        "–",
+        "comes back in 0 of 2",
+        "50% (2)",
+        "0.75 ± 0.00",
+        "hidden, not forgotten 2",
+        "2 x 1",
+    )
+    assert "### Residual stress" in both.to_markdown()
+    assert "Residual stress" not in alone.to_markdown()
 
 
 def test_evaluations_of_one_encoder_count_as_one_run() -> None:

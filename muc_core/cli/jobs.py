@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from muc_core.workspace import Workspace
 
 Detach = Annotated[bool, typer.Option("--detach", help="Start the job and return at once.")]
+Launcher = Annotated[
+    str | None,
+    typer.Option(
+        "--launcher",
+        help="By which processes: local (one, on this machine), accelerate (several, here or on other hosts) or slurm; "
+        "how many and where is in launchers.toml in the workspace (docs/scale.md), and so is the default.",
+        metavar="local|accelerate|slurm",
+        show_default=False,
+    ),
+]
 JobId = Annotated[str, typer.Argument(help="Id of a job, as `muc jobs` lists it.", show_default=False)]
 
 app = typer.Typer(invoke_without_command=True)
@@ -96,20 +106,23 @@ def resume(job_id: JobId, detach: Detach = False, as_json: JsonFlag = False) -> 
     _see_through(workspace, launcher.resume(workspace, job_id), detach=detach, as_json=as_json)
 
 
-def run_job(kind: str, settings: BaseModel, *, then: str, detach: bool, as_json: bool) -> None:
+def run_job(
+    kind: str, settings: BaseModel, *, then: str, detach: bool, as_json: bool, launcher: str | None = None
+) -> None:
     """Start a job and, unless it is detached, watch it to its end; Ctrl-C cancels it.
 
     Args:
         then: a command that the user may want next.
+        launcher: by which processes; None: as the workspace says.
 
     Raises:
         MucError: the job failed or was lost; with its own words.
     """
-    from muc_core.jobs import launcher
+    from muc_core.jobs import submit
     from muc_core.workspace import Workspace
 
     workspace = Workspace()
-    job = launcher.submit(workspace, kind, settings)
+    job = submit(workspace, kind, settings, launcher=launcher)
     if _see_through(workspace, job, detach=detach, as_json=as_json):
         note(f"Next: {then}")
 

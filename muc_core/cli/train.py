@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import BaseModel
 
-from muc_core.cli.jobs import Detach, run_job
+from muc_core.cli.jobs import Detach, Launcher, run_job
 from muc_core.cli.output import JsonFlag
 from muc_core.cli.settings import CommandWithSettings, chosen, validated
 from muc_core.errors import MucError
@@ -97,6 +97,7 @@ def train(
             show_default=False,
         ),
     ] = None,
+    launcher: Launcher = None,
     detach: Detach = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -137,4 +138,4 @@ def train(
     Workspace().check_new_name(name)
     load_dataset(job.data)
     then = f"muc unlearn --method ac --original {name} --forget {job.forget or 'SET'} --name {name}-ac"
-    run_job("train", job, then=then, detach=detach, as_json=as_json)
+    run_job("train", job, then=then, detach=detach, as_json=as_json, launcher=launcher)

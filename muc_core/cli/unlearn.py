@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import BaseModel
 
-from muc_core.cli.jobs import Detach, run_job
+from muc_core.cli.jobs import Detach, Launcher, run_job
 from muc_core.cli.output import JsonFlag
 from muc_core.cli.settings import CommandWithSettings, chosen, validated
 
@@ -45,6 +45,7 @@ def unlearn(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same encoder.")] = 0,
+    launcher: Launcher = None,
     detach: Detach = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -78,4 +79,4 @@ def unlearn(
         seed=seed,
     )
     then = f"muc matrices --before {original} --after {name} --items {forget} --controls held-out --out {name}.png"
-    run_job("unlearn", job, then=then, detach=detach, as_json=as_json)
+    run_job("unlearn", job, then=then, detach=detach, as_json=as_json, launcher=launcher)

@@ -13,6 +13,8 @@ from pydantic import BaseModel
 
 import muc_core
 from muc_core.errors import MucError
+from muc_core.jobs.launchers.settings import keep, launch_of
+from muc_core.jobs.launchers.supervise import refuse_without_means
 from muc_core.jobs.table import CANCEL_WITHIN_S, Job, JobTable, kill_worker
 from muc_core.jobs.tasks import find_task
 from muc_core.workspace import Workspace
@@ -25,6 +27,7 @@ def submit(
     settings: BaseModel,
     *,
     unique: bool = False,
+    launcher: str | None = None,
     task_modules: Sequence[str] = (),
 ) -> Job:
     """Queue a job and start its worker process, which waits for its turn.
@@ -36,19 +39,29 @@ def submit(
         kind: of the task.
         settings: an instance of the task's settings model.
         unique: return the queued or running job of the same kind and settings, if there is one, instead of a second.
+        launcher: local, accelerate or slurm: by which processes the job is done, see `launchers`. None: as the
+            workspace says, for kinds that several processes can do together.
         task_modules: further modules to import that register tasks.
 
     Raises:
-        UnknownName: there is no such kind; lists the known ones.
-        MucError: the workspace cannot be written or no process can be started.
+        UnknownName: there is no such kind or launcher; lists the known ones.
+        MucError: the workspace cannot be written, no process can be started, or the launcher is not to be had here or
+            not for this kind.
     """
     task = find_task(kind, task_modules)
     if not isinstance(settings, task.settings):
         raise TypeError(f"{kind} takes {task.settings.__name__}, got {type(settings).__name__}")
+    launch = launch_of(workspace, task, launcher)
+    refuse_without_means(launch)
     table = JobTable(workspace)
     job, is_new = table.add(kind, settings.model_dump(mode="json"), unique=unique)
     if not is_new:
         return job
+    try:
+        keep(workspace, job.id, launch)
+    except MucError as error:
+        table.close(job.id, "failed", error=str(error))
+        raise
     return _start_worker(workspace, table, job, task_modules)
 
 

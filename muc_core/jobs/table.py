@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from sqlalchemy import ColumnElement, Row, func, select, update
 
 from muc_core.errors import MucError, UnknownName
+from muc_core.jobs.ends import lost_sentence
 from muc_core.workspace import Workspace, new_id
 from muc_core.workspace.database import jobs
 from muc_core.workspace.log import Deed
@@ -143,8 +144,7 @@ class JobTable:
                 self.close(
                     row.id,
                     "lost",
-                    error=f"the worker process ended without a word ({trouble}; its log is {self.log(row.id)}): "
-                    f"go on with it on the page Jobs or by `muc jobs resume {row.id}`; nothing already saved is lost",
+                    error=lost_sentence(row.id, str(trouble), self.log(row.id)),
                 )
 
     # the submitter's side
@@ -320,6 +320,11 @@ def kill_worker(pid: int | None, job_id: str) -> None:
             with suppress(psutil.NoSuchProcess):
                 child.kill()
         worker.kill()
+
+
+def is_worker(pid: int | None, job_id: str) -> bool:
+    """Whether that process of this machine is the worker of the job, and lives."""
+    return _worker(pid, job_id) is not None
 
 
 def _worker(pid: int | None, job_id: str) -> psutil.Process | None:

@@ -40,6 +40,10 @@ def run_of_job(workspace: Workspace, job_id: str) -> RunRecord | None:
 
 def saved_before(name: str, workspace: Workspace) -> dict[str, JsonValue] | None:
     """What this very job returned, had it not died after saving its encoder; its run is closed. None: it did not."""
+    return from_first(_saved_before(name, workspace) if rank() == 0 else None)
+
+
+def _saved_before(name: str, workspace: Workspace) -> dict[str, JsonValue] | None:
     saved = next((record.manifest for record in workspace.encoders() if record.manifest.name == name), None)
     if saved is None or workspace.job is None:
         return None

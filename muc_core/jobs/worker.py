@@ -7,12 +7,10 @@ ends in time even if the task never reports again. Heavy libraries are imported 
 """
 
 import argparse
-import json
 import os
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,8 +19,12 @@ from pydantic import JsonValue, ValidationError
 
 from muc_core.encoders.manifest import explain
 from muc_core.errors import Cancelled, MucError
+from muc_core.jobs.ends import end_of
 from muc_core.jobs.launcher import worker_threads
-from muc_core.jobs.table import JobTable, State, kill_worker
+from muc_core.jobs.launchers.board import Order
+from muc_core.jobs.launchers.settings import kept
+from muc_core.jobs.launchers.supervise import done_by_many
+from muc_core.jobs.table import JobTable, kill_worker
 from muc_core.jobs.tasks import find_task
 from muc_core.workspace import Workspace
 
@@ -177,39 +179,37 @@ def do(
     workspace: Workspace, table: JobTable, job_id: str, attempt: int, task_modules: list[str], watcher: Watcher
 ) -> None:
     """Run the task and close the job with what became of it."""
-    state: State = "failed"
-    error: str | None = None
-    result: dict[str, JsonValue] = {}
-    try:
-        result = run_task(workspace, table, job_id, task_modules, watcher)
-        state = "done"
-    except Cancelled:
-        state = "cancelled"
-    except MucError as told:
-        error = str(told)
-    except MemoryError:
-        traceback.print_exc()
-        error = "the machine ran out of memory; try fewer pictures or a smaller batch"
-    except BaseException as unexpected:
-        traceback.print_exc()
-        error = f"the job ended with an unexpected {type(unexpected).__name__}; the details are in {table.log(job_id)}"
+    end = end_of(lambda: run_task(workspace, table, job_id, attempt, task_modules, watcher), table.log(job_id))
     for patience in (0.5, 1.0, 2.0, 4.0, 8.0, None):
         try:
             watcher.stop()
-            table.close(job_id, state, error=error, result=result, attempt=attempt)
+            table.close(job_id, end.state, error=end.error, result=end.result, attempt=attempt)
             return
         except MucError as refusal:
             # The disk is full, say; somebody may be making room this moment. Unsaid in the end, the job counts as lost.
             if patience is None:
                 raise
-            print(f"the end of the job ({state}) could not be noted: {refusal}", file=sys.stderr)
+            print(f"the end of the job ({end.state}) could not be noted: {refusal}", file=sys.stderr)
             time.sleep(patience)
 
 
 def run_task(
-    workspace: Workspace, table: JobTable, job_id: str, task_modules: list[str], watcher: Watcher
+    workspace: Workspace, table: JobTable, job_id: str, attempt: int, task_modules: list[str], watcher: Watcher
 ) -> dict[str, JsonValue]:
     job = table.job(job_id)
+    launch = kept(workspace, job_id)
+    if launch.launcher != "local":
+        order = Order(
+            home=workspace.home,
+            job=job_id,
+            who=job.who,
+            kind=job.kind,
+            settings=job.settings,
+            log=table.log(job_id),
+            task_modules=tuple(task_modules),
+            pid=os.getpid() if launch.here else None,
+        )
+        return done_by_many(launch, order, workspace.jobs_folder / f"{job_id}.launch" / str(attempt), watcher)
     task = find_task(job.kind, task_modules)
     if "torch" in sys.modules:
         import torch
@@ -219,9 +219,7 @@ def run_task(
         settings = task.settings.model_validate(job.settings)
     except ValidationError as error:
         raise MucError(f"the settings of this {job.kind} job are not valid ({explain(error)})") from error
-    result = task.run(settings, workspace, watcher)
-    json.dumps(result)
-    return result
+    return task.run(settings, workspace, watcher)
 
 
 if __name__ == "__main__":

@@ -100,12 +100,21 @@ class Workspace:
             where the user's programs keep their data.
         job: id of the job this process works on; runs begun here carry it.
         assets: where the shipped demo encoders are. None: MUC_ASSETS, otherwise the folder that comes with the program.
+        index: where the index is. None: in the folder. A process that works with others on one job, perhaps on another
+            host, has one of its own: SQLite does not stand several hosts.
 
     Raises:
         MucError: the folder cannot be created or written.
     """
 
-    def __init__(self, home: Path | None = None, *, job: str | None = None, assets: Path | None = None) -> None:
+    def __init__(
+        self,
+        home: Path | None = None,
+        *,
+        job: str | None = None,
+        assets: Path | None = None,
+        index: Path | None = None,
+    ) -> None:
         chosen = home or os.environ.get("MUC_HOME") or user_data_dir("muc-audit", appauthor=False)
         self.home = Path(chosen).expanduser().absolute()
         self.job = job
@@ -118,7 +127,7 @@ class Workspace:
             for folder in (self.encoders_folder, self.runs_folder, self.audits_folder, self.maps_folder):
                 sweep(folder)
             sweep(self.uploads_folder)
-        self.database = Database(self.home / "index.sqlite")
+        self.database = Database(index or self.home / "index.sqlite")
         self.log = Log(self.home)
         self._who: str | None = None
 

@@ -30,11 +30,14 @@ class Task(Generic[S]):
         settings: model of its settings.
         run: does the work in the worker process and returns what JSON can hold. It reports often and lets `Cancelled`
             pass; a `MucError` is shown to the user, anything else counts as a defect.
+        joint: several processes can do it together (`encoders.parallel`), each of which calls `run`; the first alone
+            is told of progress, writes to the workspace, and returns what is kept.
     """
 
     kind: str
     settings: type[S]
     run: Callable[[S, Workspace, Progress], dict[str, JsonValue]]
+    joint: bool = False
 
 
 TASKS: Registry[Task[Any]] = Registry("kind of job")

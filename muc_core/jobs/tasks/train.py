@@ -101,4 +101,4 @@ def _with_classes(architecture: str, classes: tuple[str, ...]) -> str:
     return f"{name}@{len(classes)}"
 
 
-TASKS.register(KIND, Task(KIND, TrainJob, run))
+TASKS.register(KIND, Task(KIND, TrainJob, run, joint=True))

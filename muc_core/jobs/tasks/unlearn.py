@@ -156,4 +156,4 @@ def run(job: UnlearnJob, workspace: Workspace, progress: Progress) -> dict[str, 
     )
 
 
-TASKS.register(KIND, Task(KIND, UnlearnJob, run))
+TASKS.register(KIND, Task(KIND, UnlearnJob, run, joint=True))

@@ -8,13 +8,13 @@ print(*result.explain(), sep="\\n")
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from muc_core.audit.audit import AuditSettings, check_counts
-from muc_core.audit.collateral import Bystander, collateral
+from muc_core.audit.collateral import BYSTANDERS, Bystander, collateral
 from muc_core.audit.gap import FEWEST_VIEWS, GapInference, gap_inference
 from muc_core.audit.guard import control_guard
 from muc_core.audit.inputs import AuditInputs
@@ -34,9 +34,6 @@ from muc_core.progress import SILENT, Progress
 NOT_PROBED = "The encoder's answers were not probed: one that hides what it knows instead of forgetting it would pass."
 VIEWS = 8
 GUARD_SIZE = 32
-BYSTANDERS = 400
-"""Controls and retained pictures, of each, that are looked at for collateral, at most."""
-
 RETAINED = 100
 """Retained pictures that are looked at when nobody says which."""
 
@@ -47,11 +44,17 @@ then moved by 2 % of a similarity at most, a tenth of their usual spread."""
 
 @dataclass(frozen=True, eq=False)
 class Audited:
-    """What an audit is computed from, and the pictures it counted: without copies, in the order of the vectors."""
+    """What an audit is computed from, and the pictures it counted: without copies, in the order of the vectors.
+
+    Attributes:
+        retained: vectors by encoder of the pictures that were looked at for collateral beside the controls.
+    """
 
     inputs: AuditInputs
     owner: ImageTextDataset
     controls: ImageTextDataset
+    retained: Mapping[str, Vectors] = field(default_factory=dict)
+    retained_ids: tuple[str, ...] = ()
 
 
 def audit_encoders(
@@ -121,19 +124,23 @@ def audit_encoders(
     if not probes:
         notes.append(NOT_PROBED)
     bystanders = None
+    of_others: dict[str, Vectors] = {}
     if before is not None:
         mine = len(owner)
         rows = np.arange(mine, mine + min(len(controls), BYSTANDERS))
         known = [vectors[name].take(rows) for name in ("before", "after")]
         if others is not None:
-            found = [look.embed(encoder, [others], stages.next()) for encoder in (before, after)]
-            known = [some.join(more) for some, more in zip(known, found, strict=True)]
+            of_others = {
+                name: look.embed(encoder, [others], stages.next())
+                for name, encoder in (("before", before), ("after", after))
+            }
+            known = [some.join(more) for some, more in zip(known, of_others.values(), strict=True)]
         bystanders = collateral(known[0], known[1], _bystanders(controls, others))
     inputs = AuditInputs(
         vectors, tuple(owner_ids), tuple(control_ids), settings, tuple(checks), bystanders, tuple(notes)
     )
     if keep is not None:
-        keep(Audited(inputs, owner, controls))
+        keep(Audited(inputs, owner, controls, of_others, others.ids if others else ()))
     return inputs.result()
 
 

@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from muc_core.audit.geometry import ROTATED, UNCHANGED, compare_encoders
-from muc_core.audit.honesty import Copies, margins, noise_filter, steady, useful
+from muc_core.audit.geometry import compare_encoders, not_compared
+from muc_core.audit.honesty import MOST_CONTROLS, MOST_OWNED, Copies, margins, noise_filter, steady, useful
 from muc_core.audit.honesty import near_duplicates as compare_copies
 from muc_core.audit.result import Check
 from muc_core.data.dataset import ImageTextDataset
@@ -35,9 +35,6 @@ CROP = 0.9
 """Share of each side that a cropped copy keeps."""
 
 DEGREES = 4.0
-MOST_OWNED, MOST_CONTROLS = 200, 400
-"""Items asked about, at most; of more, so many are drawn at random."""
-
 PICTURE_KINDS = ("cropped", "mirrored", "saved again as JPEG", "rotated")
 CAPTION_KINDS = ("captions punctuated", "captions reworded")
 
@@ -208,7 +205,7 @@ def _against_before(
     copy = of_copies[PICTURE_KINDS[0]]
     margins_after = margins(images, copy if texts is None else texts, similarity=how)[n:]
     if before is None:
-        return useful(margins_after), *_not_compared("the encoder before was not given")
+        return useful(margins_after), *not_compared("the encoder before was not given")
     images_before = embed_images(before, pool, progress=progress).numpy()
     if texts is None:
         partner = embed_images(before, near_duplicates(pool, seed)[PICTURE_KINDS[0]], progress=progress).numpy()
@@ -216,18 +213,13 @@ def _against_before(
         partner = embed_texts(before, _texts(pool), progress=progress).numpy()
     usefulness = useful(margins_after, margins(images_before, partner, similarity=similarity_of(before))[n:])
     if images_before.shape != images.shape:
-        return usefulness, *_not_compared(
+        return usefulness, *not_compared(
             f"the encoder before gives {images_before.shape[1]} numbers a picture and the one after {images.shape[1]}"
         )
     towers = {"picture": (images_before[n:], images[n:])}
     if texts is not None:
         towers["caption"] = (partner[n:], texts[n:])
     return usefulness, *compare_encoders(towers)
-
-
-def _not_compared(why: str) -> tuple[Check, ...]:
-    meaning = "Whether the encoder after is the one before, as it was or rotated, could not be asked."
-    return tuple(Check(name=name, passed=None, value=why, meaning=meaning) for name in (UNCHANGED, ROTATED))
 
 
 def _draw(dataset: ImageTextDataset, most: int, generator: np.random.Generator) -> ImageTextDataset:

@@ -26,6 +26,9 @@ FEWEST_VIEWS = 3
 
 FEWEST_OF_A_CLASS = 5
 FALSE_COVERAGE = 0.05
+BYSTANDERS = 400
+"""Controls and retained items, of each, that an audit looks at, at most."""
+
 MOST = 1_000
 """Items looked at, at most; callers draw so many."""
 

@@ -133,6 +133,12 @@ def compare_encoders(towers: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]]) 
     )
 
 
+def not_compared(why: str) -> tuple[Check, ...]:
+    """The checks of `compare_encoders` where they cannot be made."""
+    meaning = "Whether the encoder after is the one before, as it was or rotated, could not be asked."
+    return tuple(Check(name=name, passed=None, value=why, meaning=meaning) for name in (UNCHANGED, ROTATED))
+
+
 def unit(vectors: npt.ArrayLike) -> Float64:
     """Vectors `[m, d]` scaled to length 1."""
     values = np.asarray(vectors, dtype=np.float64)

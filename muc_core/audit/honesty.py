@@ -40,6 +40,9 @@ TIMES = 5.0
 """Odds of being detached, as a multiple of the controls' odds, below which nothing is said: the pictures of one person
 may well be a little more apart than those of many."""
 
+MOST_OWNED, MOST_CONTROLS = 200, 400
+"""Items that are looked at, at most; of more, so many are drawn at random."""
+
 EQUAL = 1 - 1e-6
 """Cosine from which two answers are one; rounding to single precision stays above."""
 

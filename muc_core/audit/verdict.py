@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from scipy.stats import norm
 
 from muc_core.audit.detectability import WANTED_POWER
+from muc_core.audit.honesty import NEAR_DUPLICATES, STEADY
 from muc_core.audit.result import GUARD, STAND_INS, Check, Detectability, Finding, Item, Verdict
 
 SURE_OF_MEMORY = 0.2
 """Share of alpha at which the memory before must be significant: all that follows hangs on it, and where there is none
 it must hardly ever be found (`demo-simclr-blind`, docs/calibration.md)."""
+
+NOT_TO_BE_MISSED = (GUARD, NEAR_DUPLICATES, STEADY)
+"""Checks that were to be made and could not be (`passed` is None): without them nothing is called forgotten."""
 
 
 def set_verdict(
@@ -26,7 +30,8 @@ def set_verdict(
 
     Args:
         findings: by name, as in `AuditResult`.
-        checks: a failed guard leaves nothing to tell, any other failed check all but "under-forgotten".
+        checks: a failed guard leaves nothing to tell, any other failed check all but "under-forgotten"; one of
+            `NOT_TO_BE_MISSED` that could not be made leaves no "forgotten".
         delta: bound of equivalence, in units of the controls' spread.
         alpha: of each test.
     """
@@ -48,8 +53,23 @@ def set_verdict(
             "cannot tell",
             f"A probe failed, so that the answers of the encoder after cannot be trusted: {failed[0].meaning}",
         )
+    if unasked := [check.name for check in checks if check.passed is None and check.name in NOT_TO_BE_MISSED]:
+        return _without(unasked, verdict, rule)
     if before is None and verdict == "forgotten":
         rule += " Whether there ever was anything to forget is not known without the encoder before."
+    return verdict, rule
+
+
+def _without(unasked: Sequence[str], verdict: Verdict, rule: str) -> tuple[Verdict, str]:
+    """What may be said where checks could not be made that takes pictures or an encoder to make."""
+    if verdict == "forgotten":
+        return (
+            "cannot tell",
+            f"No trace was found, but that is not called forgotten here, because what would give away unfair controls "
+            f"or answers that hide something could not be checked ({', '.join(unasked)}). {rule}",
+        )
+    if verdict != "cannot tell" and GUARD in unasked:
+        rule += " That holds if the controls are pictures like the owner's, which could not be checked."
     return verdict, rule
 
 

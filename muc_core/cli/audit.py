@@ -1,11 +1,13 @@
 """`muc audit`: a verdict on whether an encoder forgot, with its error rate."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Group, RenderableType
+from rich.markup import escape
 
+from muc_core.cli.audit_vectors import audit_file, refuse_other_options, vectors_of
 from muc_core.cli.garbage import no_garbage
 from muc_core.cli.keys import signing_key
 from muc_core.cli.matrices import Mode, named_data
@@ -23,16 +25,19 @@ QUICK_VIEWS, QUICK_PERMUTATIONS = 2, 999
 
 
 def audit(
-    after: Annotated[str, typer.Option(help="Encoder after unlearning.", metavar="NAME", show_default=False)],
+    context: typer.Context,
+    after: Annotated[
+        str | None, typer.Option(help="Encoder after unlearning.", metavar="NAME", show_default=False)
+    ] = None,
     forget: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="The owner's pictures: a set such as owner:artist or ids:FILE (see `muc demo`), or a path to a folder "
             "or zip.",
             metavar="SET|PATH",
             show_default=False,
         ),
-    ],
+    ] = None,
     before: Annotated[
         str | None,
         typer.Option(
@@ -101,6 +106,23 @@ def audit(
             show_default=False,
         ),
     ] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            help="In place of pictures and encoders: a file of vectors of both, as --write-embeddings writes it. What "
+            'could not be checked without them keeps the verdict from being "forgotten".',
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    write_embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            help="File to write the vectors to that the audit compares, with the items' ids and no picture.",
+            metavar="FILE.safetensors",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write all numbers to, as JSON.", show_default=False)] = None,
     junit: Annotated[
         Path | None, typer.Option(help="File to write for a build server, as JUnit XML.", show_default=False)
@@ -131,16 +153,28 @@ def audit(
 
     Example: `muc audit --before demo-clip --after demo-clip-ac --forget owner:artist --controls held-out`
     """
+    files = [file for file in (out, junit, html, evidence, write_embeddings) if file is not None]
+    for file in files:
+        if not file.resolve().parent.is_dir():
+            raise MucError(f"there is no folder {file.resolve().parent}; make it first or write elsewhere")
+    if embeddings is not None:
+        refuse_other_options(context)
+        with no_garbage():
+            from muc_core.audit.audit import AuditSettings
+        result = audit_file(embeddings, AuditSettings(permutations=permutations, seed=seed))
+        title = f"Was it forgotten, by the vectors in {embeddings.name}?"
+        _tell(result, title, out=out, junit=junit, html=html, files=files, as_json=as_json)
+    if after is None or forget is None:
+        raise MucError(
+            f"{'--after' if after is None else '--forget'} is missing; name the encoder after and the pictures to "
+            "audit, or a file of vectors with --embeddings"
+        )
     if quick and retain is not None:
         raise MucError("--quick looks at no retained pictures; leave out --retain or --quick")
     if retain is not None and before is None:
         raise MucError("--retain asks what became of pictures since the encoder before; name it with --before")
     if key is not None and evidence is None:
         raise MucError("--key signs evidence; name its file with --evidence, or leave out --key")
-    files = [file for file in (out, junit, html, evidence) if file is not None]
-    for file in files:
-        if not file.resolve().parent.is_dir():
-            raise MucError(f"there is no folder {file.resolve().parent}; make it first or write elsewhere")
     signer = signing_key(key) if evidence is not None else None
 
     with no_garbage():
@@ -151,7 +185,6 @@ def audit(
         from muc_core.data.sets import is_named_set, resolve_items
         from muc_core.evidence.manifest import EncoderIdentity, Role, check_size
         from muc_core.jobs.fair_controls import refuse_fitted_controls
-        from muc_core.reports import to_html, to_junit
         from muc_core.workspace import Workspace
         from muc_core.workspace.evidence import write_pack
         from muc_core.workspace.files import write_file
@@ -192,6 +225,39 @@ def audit(
             progress=progress,
         )
     title = f"Did {after} forget {forget}?"
+    names: dict[Role, str | None] = {"before": before, "after": after, "retrained": retrained}
+    (audited,) = computed_from
+    if write_embeddings is not None:
+        vectors = vectors_of(audited, names, views=result.views, seed=settings.seed)
+        write_file(write_embeddings, vectors)
+    if evidence is not None and signer is not None:
+        # imported here because the report brings matplotlib and a typesetter, which few audits ask for
+        from muc_core.evidence.pack import sign, take_down
+        from muc_core.reports.evidence import write_reports
+
+        known = {role: workspace.encoder(name).manifest for role, name in names.items() if name is not None}
+        who = {role: EncoderIdentity.of(manifest) for role, manifest in known.items()}
+        draft = take_down(
+            audited.inputs, result, title=title, owner=audited.owner, controls=audited.controls, encoders=who
+        )
+        write_pack(workspace, evidence, sign(draft, signer, write_reports))
+    _tell(result, title, out=out, junit=junit, html=html, files=files, as_json=as_json)
+
+
+def _tell(
+    result: "AuditResult",
+    title: str,
+    *,
+    out: Path | None,
+    junit: Path | None,
+    html: Path | None,
+    files: list[Path],
+    as_json: bool,
+) -> NoReturn:
+    """Write and print a result, and end with its exit code."""
+    from muc_core.reports import to_html, to_junit
+    from muc_core.workspace.files import write_file
+
     for target, content in (
         (out, result.model_dump_json(indent=1) + "\n"),
         (junit, to_junit(result, title=title)),
@@ -199,19 +265,6 @@ def audit(
     ):
         if target is not None:
             write_file(target, content.encode())
-    if evidence is not None and signer is not None:
-        # imported here because the report brings matplotlib and a typesetter, which few audits ask for
-        from muc_core.evidence.pack import sign, take_down
-        from muc_core.reports.evidence import write_reports
-
-        names: dict[Role, str | None] = {"before": before, "after": after, "retrained": retrained}
-        known = {role: workspace.encoder(name).manifest for role, name in names.items() if name is not None}
-        who = {role: EncoderIdentity.of(manifest) for role, manifest in known.items()}
-        (audited,) = computed_from
-        draft = take_down(
-            audited.inputs, result, title=title, owner=audited.owner, controls=audited.controls, encoders=who
-        )
-        write_pack(workspace, evidence, sign(draft, signer, write_reports))
     if as_json:
         print(result.model_dump_json())
     else:
@@ -241,7 +294,8 @@ def _for_people(result: "AuditResult", title: str, files: list[Path]) -> Rendera
         )
         for finding in result.findings.values()
     ]
-    tests = table({"question": "left", "effect": "right", "95 % interval": "right", "p": "right"}, rows, title=title)
+    columns = {"question": "left", "effect": "right", "95 % interval": "right", "p": "right"}
+    tests = table(columns, rows, title=escape(title))
     meaning, *sentences = result.explain()
     passed = sum(check.passed is True for check in result.checks)
     return Group(
@@ -249,7 +303,7 @@ def _for_people(result: "AuditResult", title: str, files: list[Path]) -> Rendera
         "Effects are in units of the controls' spread.",
         "",
         meaning,
-        *(f"- {sentence}" for sentence in sentences),
+        *(f"- {escape(sentence)}" for sentence in sentences),
         f"- {passed} of {len(result.checks)} checks of controls and answers passed.",
         *_harm(result),
         *(f"Written: {file}" for file in files),

@@ -141,17 +141,17 @@ class Manifest(Statement):
         return self
 
 
-def check_size(pictures: int, controls: int, settings: AuditSettings) -> None:
-    """Raises `MucError` for more than an evidence pack can hold."""
+def check_size(pictures: int, controls: int, settings: AuditSettings, *, of: str = "an evidence pack") -> None:
+    """Raises `MucError` for more than a file from anyone may hold."""
     items = pictures + controls
     if items > MOST_ITEMS or pictures * controls > MOST_PAIRS:
         raise MucError(
-            f"{pictures:,} pictures and {controls:,} controls are more than an evidence pack holds; up to "
+            f"{pictures:,} pictures and {controls:,} controls are more than {of} holds; up to "
             f"{MOST_ITEMS:,}, and {MOST_PAIRS:,} pairs of both, are accepted: take fewer controls"
         )
     if items * settings.permutations > MOST_WORK:
         raise MucError(
-            f"{settings.permutations:,} permutations of {items:,} pictures and controls are more than an evidence pack "
+            f"{settings.permutations:,} permutations of {items:,} pictures and controls are more than {of} "
             f"holds; up to {MOST_WORK // items:,} are accepted"
         )
 

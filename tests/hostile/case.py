@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Door = Literal["upload", "archive", "captions", "ids", "data", "weights", "text tower", "evidence", "public key"]
+Door = Literal[
+    "upload", "archive", "captions", "ids", "data", "weights", "text tower", "evidence", "public key", "vectors"
+]
 """`upload`: the file chooser of the dashboard. `archive`: a zip by its path. `captions`: `--captions FILE`. `ids`:
 `ids:FILE`. `data`: `--data PATH`. `weights`: `muc encoders add PATH`. `text tower`: the same with `--text-onnx PATH`.
-`evidence`: `muc verify PATH`. `public key`: `--public-key PATH`."""
+`evidence`: `muc verify PATH`. `public key`: `--public-key PATH`.
+`vectors`: `muc audit --embeddings PATH`."""
 
 Expected = Literal["used", "refused", "either"]
 

@@ -5,7 +5,7 @@ import traceback
 from functools import partial
 from pathlib import Path
 
-from tests.hostile import archives, data_sets, evidence, names, pictures, texts, weights
+from tests.hostile import archives, data_sets, embeddings, evidence, names, pictures, texts, weights
 from tests.hostile.case import Case, Expected, upload
 from tests.hostile.uploads import USABLE, hostile_cases, hostile_name, hostile_upload
 
@@ -13,7 +13,7 @@ from tests.hostile.uploads import USABLE, hostile_cases, hostile_name, hostile_u
 def all_cases() -> list[Case]:
     """Every case, in an order that does not change."""
     found = [*_uploads()]
-    for module in (pictures, names, archives, texts, data_sets, weights, evidence):
+    for module in (pictures, names, archives, texts, data_sets, weights, evidence, embeddings):
         found += module.cases()
     return found
 

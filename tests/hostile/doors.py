@@ -3,7 +3,7 @@
 import contextlib
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import onnxruntime  # noqa: F401  (so that its own size is not counted as that of a file)
@@ -12,12 +12,13 @@ import torch
 import muc_core.encoders.load  # noqa: F401  (registers the families)
 from muc_core import reports  # noqa: F401
 from muc_core.cli import app
+from muc_core.cli.audit import EXIT_CODES
 from muc_core.data.captions import with_captions
 from muc_core.data.dataset import ImageTextDataset, Item, TensorImages
 from muc_core.data.ingest import ingest_files, ingest_zip
 from muc_core.data.sets import list_sets, load_dataset, resolve_ids
 from muc_core.errors import BadImage, MucError
-from muc_core.evidence import verify  # noqa: F401
+from muc_core.evidence import embeddings, verify  # noqa: F401
 from muc_core.workspace import importing, trial  # noqa: F401
 from tests.hostile.case import Case
 from tests.hostile.texts import PICTURES
@@ -114,8 +115,8 @@ def _ids(case: Case, path: Path) -> list[str]:
     return []
 
 
-def _command(*arguments: str) -> list[str]:
-    """`muc` with these arguments; what it prints where it refuses."""
+def _command(*arguments: str, used: Sequence[int] = (0,)) -> list[str]:
+    """`muc` with these arguments; what it prints where it refuses, that is, ends with no code of `used`."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         try:
@@ -123,9 +124,9 @@ def _command(*arguments: str) -> list[str]:
             code: object = 0
         except SystemExit as end:
             code = end.code or 0
-    assert code in (0, *_REFUSED), f"exit code {code}"
+    assert code in (*used, *_REFUSED), f"exit code {code}"
     assert "Traceback" not in said.getvalue()
-    return [said.getvalue().strip()] if code else []
+    return [] if code in used else [said.getvalue().strip()]
 
 
 def _weights(case: Case, path: Path) -> list[str]:
@@ -144,6 +145,10 @@ def _public_key(case: Case, path: Path) -> list[str]:
     return _command("verify", str(path.with_name("audit.muc.zip")), "--public-key", str(path))
 
 
+def _vectors(case: Case, path: Path) -> list[str]:
+    return _command("audit", "--embeddings", str(path), "--permutations", "999", used=tuple(EXIT_CODES.values()))
+
+
 _DOORS: dict[str, Callable[[Case, Path], list[str]]] = {
     "upload": _upload,
     "archive": _archive,
@@ -154,4 +159,5 @@ _DOORS: dict[str, Callable[[Case, Path], list[str]]] = {
     "text tower": _text_tower,
     "evidence": _evidence,
     "public key": _public_key,
+    "vectors": _vectors,
 }

@@ -60,6 +60,11 @@ class _Calls:
         return self.function, self.arguments
 
 
+def calls_system() -> object:
+    """An object that runs a command when it is unpickled."""
+    return _Calls(os.system, COMMAND)
+
+
 PICKLES: dict[str, Callable[[], bytes]] = {
     "system": lambda: pickle.dumps(_Calls(os.system, COMMAND), 2),
     "system_in_a_state": lambda: pickle.dumps({"state_dict": {}, "epoch": _Calls(os.system, COMMAND)}, 4),

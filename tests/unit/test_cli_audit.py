@@ -8,7 +8,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from muc_core.cli import app
+from muc_core.cli.audit import EXIT_CODES
 from muc_core.data.demo import demo_split, load_demo
+from muc_core.evidence.embeddings import Embeddings, write_embeddings
+from tests.unit.evidence.pack import inputs
 
 
 @pytest.fixture(autouse=True)
@@ -158,3 +161,45 @@ def test_the_gap_is_written_with_its_intervals(home: Path) -> None:
     assert inference["meaning"] in " ".join(result.stdout.split())
     n = len(inference["gap"])
     assert [len(inference[name]) for name in ("low", "high", "significant")] == [n, n, n]
+
+
+def test_vectors_take_the_place_of_pictures_and_encoders(home: Path) -> None:
+    vectors = home / "v.safetensors"
+    known = inputs()
+    vectors.write_bytes(write_embeddings(Embeddings(known.vectors, known.owner_ids, known.control_ids)))
+    for option, value in (("--after", "demo-clip"), ("--controls", "held-out"), ("--views", "8")):
+        result = CliRunner().invoke(app, ("audit", "--embeddings", str(vectors), option, value))
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert f"{option} asks for pictures or encoders" in result.stderr
+    result = CliRunner().invoke(app, ("audit", "--embeddings", str(home / "none"), "--json"))
+    assert "cannot be read (No such file" in result.stderr
+    files = home / "a.json", home / "a.xml", home / "a.html"
+    written = ("--out", str(files[0]), "--junit", str(files[1]), "--html", str(files[2]))
+    result = CliRunner().invoke(app, ("audit", "--embeddings", str(vectors), "--permutations", "99", *written))
+    found = json.loads(files[0].read_text())
+    assert result.exit_code == EXIT_CODES[found["verdict"]]
+    assert (found["n_items"], found["seed"], found["permutations"]) == (8, 0, 99)
+    assert "is the word of whoever wrote the file" in " ".join(result.stdout.split())
+    assert "could not be asked" in files[2].read_text()
+
+
+def test_without_pictures_or_vectors_what_is_missing_is_said() -> None:
+    assert "--forget is missing" in refused()
+    result = CliRunner().invoke(app, ("audit", "--forget", "owner:artist"))
+    assert "--after is missing" in result.stderr
+
+
+@pytest.mark.slow
+def test_the_vectors_of_an_audit_give_its_numbers_again(home: Path) -> None:
+    asked = ("--before", "demo-clip", "--after", "demo-clip-finetune", "--forget", "owner:artist", "--views", "2")
+    vectors = home / "v.safetensors"
+    more = ("--permutations", "199", "--json", "--write-embeddings", str(vectors))
+    shown = CliRunner().invoke(app, ("audit", *asked, *more))
+    again = CliRunner().invoke(app, ("audit", "--embeddings", str(vectors), "--permutations", "199", "--json"))
+    first, second = json.loads(shown.stdout), json.loads(again.stdout)
+    assert (shown.exit_code, again.exit_code) == (10, 10)
+    for part in ("verdict", "findings", "items", "detectability", "membership"):
+        assert first[part] == second[part], part
+    assert [group["lost"] for group in first["collateral"]["groups"]] == [
+        group["lost"] for group in second["collateral"]["groups"]
+    ]

@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 
 from muc_core.audit.geometry import ROTATED, UNCHANGED
-from muc_core.audit.honesty import IDENTICAL, NEAR_DUPLICATES, NOISE, STEADY, USEFUL
+from muc_core.audit.honesty import (
+    IDENTICAL,
+    MOST_CONTROLS,
+    MOST_OWNED,
+    NEAR_DUPLICATES,
+    NOISE,
+    STEADY,
+    USEFUL,
+)
 from muc_core.audit.result import Check
 from muc_core.data.dataset import ImageTextDataset, Item, TensorImages
 from muc_core.data.interpolation import Interpolation
@@ -17,8 +25,6 @@ from muc_core.encoders.base import Encoder
 from muc_core.errors import MissingTextTower, MucError
 from muc_core.near_duplicates import (
     CAPTION_KINDS,
-    MOST_CONTROLS,
-    MOST_OWNED,
     PICTURE_KINDS,
     honesty_checks,
     near_duplicates,

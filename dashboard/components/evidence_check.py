@@ -80,6 +80,9 @@ def _verified(found: Verification, manifest: Manifest, result: AuditResult, *, n
             hide_index=True,
             width="stretch",
         )
+        if result.warnings:
+            st.markdown("What the audit itself says to heed:")
+            st.markdown("\n".join(f"- {plain(sentence(shown(warning)))}" for warning in result.warnings))
         st.markdown("What this does not say:")
         for note in found.notes:
             if "--public-key" not in note:  # said with the signer, in the words of the page

@@ -8,6 +8,12 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()<>#+\-!|$~:])", r"\\\1", text)
 
 
+def capital(text: str) -> str:
+    """A text that begins small with a capital, unless it begins with the name of a file, a field or an address."""
+    first, _, _ = text.partition(" ")
+    return text if re.search(r"[./:_]\w", first) else text[:1].upper() + text[1:]
+
+
 def sentence(text: str) -> str:
     """A message of the library, which begins small and has no full stop, as a sentence."""
-    return text[:1].upper() + text[1:].rstrip(".") + "."
+    return capital(text).rstrip(".") + "."

@@ -24,9 +24,7 @@ def normal_scores(owner: Float64, controls: Float64) -> tuple[Float64, Float64]:
         Scores of the owner's items `[n]` and of the controls `[m]`; those of the controls have mean 0.
     """
     m = len(controls)
-    ordered = np.sort(controls)
-    below = (np.searchsorted(ordered, owner, "left") + np.searchsorted(ordered, owner, "right")) / 2
-    return norm.ppf((below + 0.5) / (m + 1)), norm.ppf((rankdata(controls) - 0.5) / m)
+    return norm.ppf((_below(owner, controls) + 0.5) / (m + 1)), norm.ppf((rankdata(controls) - 0.5) / m)
 
 
 def conformal_p(owner: Float64, controls: Float64) -> Float64:
@@ -41,8 +39,18 @@ def conformal_p(owner: Float64, controls: Float64) -> Float64:
     return p
 
 
+def placements(items: Float64, others: Float64) -> Float64:
+    """Share of the others `[m]` that each item `[n]` stands above, ties half, in [0, 1] (DeLong et al. 1988)."""
+    return _below(items, others) / len(others)
+
+
 def auc(owner: Float64, controls: Float64) -> float:
     """Chance that a random owner's item stands above a random control, ties half (Mann-Whitney U / nm), in [0, 1]."""
-    ordered = np.sort(controls)
-    below = (np.searchsorted(ordered, owner, "left") + np.searchsorted(ordered, owner, "right")) / 2
-    return float(below.mean() / len(controls))
+    return float(_below(owner, controls).mean() / len(controls))
+
+
+def _below(items: Float64, others: Float64) -> Float64:
+    """How many of the others stand below each item, ties half."""
+    ordered = np.sort(others)
+    below: Float64 = (np.searchsorted(ordered, items, "left") + np.searchsorted(ordered, items, "right")) / 2
+    return below

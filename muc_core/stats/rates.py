@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest, norm
 
-from muc_core.stats.ranks import Float64, auc
+from muc_core.stats.ranks import Float64, auc, placements
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,7 @@ def auc_with_interval(owner: Float64, controls: Float64) -> Rate:
     At 0 or 1 the logit has no value; there the interval is the exact one of a share over the smaller sample.
     """
     value = auc(owner, controls)
-    by_owner = np.array([auc(owner[i : i + 1], controls) for i in range(len(owner))])
-    by_control = np.array([auc(owner, controls[j : j + 1]) for j in range(len(controls))])
+    by_owner, by_control = placements(owner, controls), placements(-controls, -owner)
     variance = by_owner.var(ddof=1) / len(owner) + by_control.var(ddof=1) / len(controls)
     if value in (0.0, 1.0) or variance == 0:
         smaller = min(len(owner), len(controls))

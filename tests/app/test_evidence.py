@@ -46,7 +46,7 @@ def test_a_pack_that_holds_is_said_to_with_whose_key_it_is(page: AppTest) -> Non
 def test_a_changed_file_is_named(page: AppTest) -> None:
     told = said(check(page, pack().replace(b"never-seen", b"ever--seen")))
     assert "Not verified" in told
-    assert "Result.json was changed" in told
+    assert "result.json was changed" in told
     assert "verified: Verified" not in told
 
 

@@ -177,6 +177,18 @@ class TestPowerAndRates:
         )
         assert 400 - covered <= allowed(0.07, 400)
 
+    def test_the_interval_of_auc_is_delongs_over_all_pairs(self) -> None:
+        owner, controls = RNG.integers(2, 8, 30).astype(float), RNG.integers(0, 6, 40).astype(float)
+        wins = [[1.0 if a > b else 0.5 if a == b else 0.0 for b in controls] for a in owner]
+        value = sum(map(sum, wins)) / 1200
+        rows = [sum(row) / 40 for row in wins]
+        columns = [sum(row[j] for row in wins) / 30 for j in range(40)]
+        spread = [sum((share - value) ** 2 for share in shares) / (len(shares) - 1) for shares in (rows, columns)]
+        half = 1.959964 * (spread[0] / 30 + spread[1] / 40) ** 0.5 / (value * (1 - value))
+        low, high = (1 / (1 + np.exp(-(np.log(value / (1 - value)) + sign * half))) for sign in (-1, 1))
+        found = auc_with_interval(owner, controls)
+        assert (found.value, found.low, found.high) == pytest.approx((value, low, high), abs=1e-6)
+
     def test_auc_at_the_end_of_its_scale_still_has_an_interval(self) -> None:
         found = auc_with_interval(np.arange(10.0) + 100, np.arange(10.0))
         assert (found.value, found.high) == (1.0, 1.0)

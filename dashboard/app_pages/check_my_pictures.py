@@ -12,6 +12,7 @@ from dashboard.components.tables import csv_of, items_table
 from dashboard.components.uploads import MyPictures, my_pictures, plain
 from dashboard.components.verdict_audit import audit_section, earlier_audits
 from dashboard.components.verdict_controls import Controls, pick_controls
+from dashboard.components.verdict_vectors import brings_vectors, vectors_section
 from dashboard.services import compare_items, pair_data
 from muc_core.comparison import Comparison
 
@@ -93,6 +94,9 @@ heading(
     "Upload pictures and see whether the encoder after still knows them, beside pictures never trained on.",
 )
 with errors_as_sentences():
+    if brings_vectors():
+        vectors_section()
+        st.stop()
     pair = pick_pair()
     pictures = my_pictures()
     if pictures is None:

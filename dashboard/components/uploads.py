@@ -11,8 +11,10 @@ import streamlit as st
 from dashboard.components.links import linked_state
 from dashboard.components.words import plain as plain
 from dashboard.services import Files, demo_drawings, forget_uploads, read_files, uploaded_thumbnails, with_captions
+from dashboard.services.vectors import forget_vectors
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.ingest import Ingest
+from muc_core.reports.document import shown
 
 DEMO_COUNT, DEMO_ALL = 3, 150
 DEMO_SETS = {"three": DEMO_COUNT, "all": DEMO_ALL}
@@ -24,6 +26,7 @@ KINDS = ["png", "jpg", "jpeg", "webp", "zip"]
 
 _GENERATION = "my_uploader"
 _FILES = "my_files"
+_VECTORS = "my_vectors"
 _DEMO = "my_demo"
 _TYPED = "my_captions"
 _GUESS = "guess_captions"
@@ -88,10 +91,33 @@ def my_pictures() -> MyPictures | None:
     return MyPictures(with_captions(key, captions, _dataset=dataset), thumbnails, files)
 
 
+def my_vectors() -> tuple[str, bytes] | None:
+    """Ask for a file of vectors in place of pictures: its name and content."""
+    st.file_uploader(
+        "A file of vectors (.safetensors or .npz)",
+        type=["safetensors", "npz"],
+        key=_uploader("vectors"),
+        on_change=_keep_vectors,
+        help="As `muc audit --write-embeddings` writes it: vectors of your pictures and of controls from the encoder "
+        "after, and if possible from the one before.",
+    )
+    note, buttons = st.columns([2, 1], vertical_alignment="center")
+    note.caption(
+        ":material/lock: For owners who show no picture, and for whoever lends no encoder. The file stays in the "
+        "memory of the machine that runs this page, for this session only."
+    )
+    kept: tuple[str, bytes] | None = st.session_state.get(_VECTORS)
+    if kept is not None:
+        buttons.button("Start anew", on_click=_clear, width="stretch", icon=":material/restart_alt:", key="no vectors")
+        st.caption(f"Audited: {plain(shown(kept[0], 80))}")
+    return kept
+
+
 def delete_uploads() -> None:
     """Delete all that this session holds of uploaded files, and what was written of them for jobs."""
     _clear()
     count = forget_uploads()
+    forget_vectors()
     files = {0: "no file", 1: "one file"}.get(count, f"{count} files")
     st.toast(f"Your uploads are deleted: what this session held, and {files} on the disk.", icon=":material/delete:")
 
@@ -118,8 +144,13 @@ def kept_pictures() -> ImageTextDataset | None:
     return with_captions(key, captions, _dataset=dataset)
 
 
-def _uploader() -> str:
-    return f"your_pictures/{st.session_state.get(_GENERATION, 0)}"
+def _uploader(what: str = "pictures") -> str:
+    return f"your_{what}/{st.session_state.get(_GENERATION, 0)}"
+
+
+def _keep_vectors() -> None:
+    file = st.session_state[_uploader("vectors")]
+    st.session_state[_VECTORS] = None if file is None else (file.name, file.getvalue())
 
 
 def _keep_uploads() -> None:
@@ -137,6 +168,7 @@ def _take_demo(count: int) -> None:
 def _clear() -> None:
     _forget_captions()
     st.session_state[_FILES] = None
+    st.session_state[_VECTORS] = None
     st.session_state[_DEMO] = 0
     # Only an uploader under another key is empty again: the browser remembers the files of this one.
     st.session_state[_GENERATION] = st.session_state.get(_GENERATION, 0) + 1

@@ -113,13 +113,13 @@ def show_audit(
     *,
     title: str,
     pair: Pair | None,
-    evidence: Evidence,
+    evidence: Evidence | None,
 ) -> None:
     """A result: verdict, how sure it is, a card for each picture, downloads, and evidence.
 
     Args:
         pair: the encoders audited; None when they are not here any more as they were.
-        evidence: what can be signed of it.
+        evidence: what can be signed of it; None: nothing.
     """
     stress = what_came_back(pair.before, pair.after) if pair is not None else None
     verdict_card(result, key="full", stress=stress)
@@ -131,7 +131,8 @@ def show_audit(
     verdict_cards(result, names, thumbnails)
     with st.container(horizontal=True):
         _downloads(result, names, title)
-        evidence_offer(evidence)
+        if evidence is not None:
+            evidence_offer(evidence)
 
 
 def items_frame(result: AuditResult, names: Mapping[str, str]) -> pd.DataFrame:

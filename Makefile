@@ -1,5 +1,5 @@
 # Everything happens in .venv beside this file; nothing outside it is touched, except that `make test` as root
-# installs Debian's chromium when no browser is there.
+# installs Debian's chromium and postgresql when no browser and no database server are there.
 
 PYTHON ?= python3.11
 PORT ?= 8501
@@ -13,7 +13,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint format advisories bench chaos hostile results schemas clean distclean browser
+.PHONY: help install run test lint format advisories bench chaos hostile results schemas clean distclean browser database
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ run: $(INSTALLED) ## serve the dashboard on 127.0.0.1:8501 (PORT= changes it)
 	$(BIN)/python -m streamlit run dashboard/streamlit_app.py --server.address 127.0.0.1 --server.port $(PORT)
 
 # A process for each core with one thread each is faster than one process with all: the tests' encoders are tiny.
-test: $(INSTALLED_DEV) browser ## run every test, the browser tests included (ARGS= goes to pytest)
+test: $(INSTALLED_DEV) browser database ## run every test, the browser tests included (ARGS= goes to pytest)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: $(INSTALLED_DEV) ## ruff, mypy, the import rules and bandit
@@ -92,4 +92,15 @@ browser:
 		echo "The browser tests need chromium or google-chrome on the PATH." >&2; \
 		echo "Install one (Debian: apt-get install chromium), then run 'make test' again;" >&2; \
 		echo "all other tests: $(BIN)/python -m pytest -m 'not e2e'" >&2; exit 1; \
+	fi
+
+# Debian keeps a server's programs off the PATH. The tests start one of their own; the one that the package sets up is left alone.
+database:
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends postgresql; \
+	else \
+		echo "The tests of the index in PostgreSQL need its programs initdb and pg_ctl." >&2; \
+		echo "Install them (Debian: apt-get install postgresql), then run 'make test' again;" >&2; \
+		echo "all other tests: $(BIN)/python -m pytest -m 'not postgres'" >&2; exit 1; \
 	fi

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from muc_core import __version__
-from muc_core.cli import demo, encoders, jobs, keys
+from muc_core.cli import demo, encoders, jobs, keys, workspace
 from muc_core.cli.audit import audit
 from muc_core.cli.bench import bench_methods
 from muc_core.cli.evaluate import evaluate
@@ -45,6 +45,7 @@ app.command()(presets)
 app.add_typer(encoders.app, name="encoders")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
+app.add_typer(workspace.app, name="workspace")
 
 
 def _version(asked: bool) -> None:

@@ -19,8 +19,8 @@ from sqlalchemy import ColumnElement, Row, func, select, update
 from muc_core.errors import MucError, UnknownName
 from muc_core.jobs.ends import lost_sentence
 from muc_core.workspace import Workspace, new_id
-from muc_core.workspace.database import jobs
 from muc_core.workspace.log import Deed
+from muc_core.workspace.tables import jobs
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "lost"]
 
@@ -157,7 +157,7 @@ class JobTable:
         """
         self.refresh()
         now = time.time()
-        with self._database.write() as connection:
+        with self._database.write(alone=unique) as connection:
             if unique:
                 same = select(jobs).where(jobs.c.state.in_(ACTIVE), jobs.c.kind == kind).order_by(jobs.c.number)
                 for row in connection.execute(same):

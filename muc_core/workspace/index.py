@@ -1,4 +1,4 @@
-"""Keeps the SQLite index in step with the manifests in the folders, which are the truth.
+"""Keeps the index in step with the manifests in the folders, which are the truth.
 
 Before each listing the folders' time stamps are compared with those in the index, and only what changed is read again.
 So writers need not know of the index, and a deleted, damaged or outdated one costs a second reading and nothing else.
@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from pydantic import ValidationError
-from sqlalchemy import delete, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import delete, insert, select
 
 from muc_core.encoders.manifest import SCHEMA_VERSION, AuditManifest, EncoderManifest, RunManifest, explain
 from muc_core.errors import MucError
-from muc_core.workspace.database import Database, records
+from muc_core.workspace.database import Database
+from muc_core.workspace.tables import records
 
 MANIFEST = "manifest.json"
 
@@ -92,21 +92,17 @@ def folders(parent: Path) -> list[Path]:
 
 def bring_up_to_date(database: Database, parent: Path, shelf: Shelf[M]) -> None:
     """Make the index say what the folders say. Raises `MucError` when the index cannot be written."""
-    there = {folder.name: _signature(folder, shelf) for folder in folders(parent)}
+    there: dict[str, str] = {folder.name: _signature(folder, shelf) for folder in folders(parent)}
     if _indexed(database, shelf) == there:
         return
-    with database.write() as connection:
+    with database.write(alone=True) as connection:
         rows = connection.execute(select(records.c.name, records.c.signature).where(records.c.kind == shelf.kind))
-        known = {name: signature for name, signature in rows}
-        for name in known.keys() - there.keys():
+        known: dict[str, str] = {name: signature for name, signature in rows}
+        changed: list[str] = [name for name in there if known.get(name) != there[name]]
+        for name in [*(known.keys() - there.keys()), *changed]:
             connection.execute(delete(records).where(records.c.kind == shelf.kind, records.c.name == name))
-        for name, signature in there.items():
-            if known.get(name) != signature:
-                row = _row(parent / name, shelf, signature)
-                statement = insert(records).values(row)
-                connection.execute(
-                    statement.on_conflict_do_update(index_elements=["kind", "name"], set_=dict(statement.excluded))
-                )
+        for name in changed:
+            connection.execute(insert(records).values(_row(parent / name, shelf, there[name])))
 
 
 def manifests(database: Database, shelf: Shelf[M], *, where: Mapping[str, str | None] | None = None) -> list[M]:

@@ -1,10 +1,10 @@
-"""What turns the SQLite file of an earlier version into that of this one, a step a version.
+"""What turns the tables of an earlier version into those of this one, a step a version, in SQLite and PostgreSQL.
 
 Each step only adds, so that a program of the version before, still running on the same workspace, goes on working.
 A new version appends its step and commits the file of the version before to `tests/fixtures/workspaces`.
 """
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 STEPS: dict[int, tuple[str, ...]] = {
     # How often a job was begun, so that a worker that was given up cannot speak for the one that took its place; and
@@ -19,11 +19,11 @@ STEPS: dict[int, tuple[str, ...]] = {
 """By the version that they start from."""
 
 SCHEMA_VERSION = max(STEPS) + 1
-"""Kept in `PRAGMA user_version`."""
+"""Kept in `PRAGMA user_version`, in PostgreSQL in the table `workspace`."""
 
 
 def migrate(connection: Connection, found: int) -> None:
     """Bring the tables from version `found` to `SCHEMA_VERSION`, inside the caller's transaction."""
     for version in range(found, SCHEMA_VERSION):
         for statement in STEPS[version]:
-            connection.exec_driver_sql(statement)
+            connection.execute(text(statement))

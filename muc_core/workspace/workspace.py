@@ -9,6 +9,7 @@
     cache/          of compilers, may be deleted
     log.jsonl       who did what, see `log`
     index.sqlite    index of the above and the table of jobs
+    index.json      where these are instead, see `place`
 
 The folders are the truth; all writing is atomic (see `files`). The demo encoders that come with the program are listed
 beside the workspace's own and are never written.
@@ -46,7 +47,9 @@ from muc_core.workspace.database import Database
 from muc_core.workspace.files import new_file, new_folder, remove_folder, sweep, write_file, writing
 from muc_core.workspace.index import AUDITS, ENCODERS, MANIFEST, RUNS
 from muc_core.workspace.log import Deed, Log, system_user
+from muc_core.workspace.opening import open_index
 from muc_core.workspace.runs import CHECKPOINTS, RunRecord, RunWriter
+from muc_core.workspace.sqlite import SqliteDatabase
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,8 +57,17 @@ if TYPE_CHECKING:
     from muc_core.encoders.base import Encoder
 
 
+JOBS_WAIT_S = 60.0
+"""A job waits so long for a database server that is restarted; who looks at a page is told at once."""
+
 ASSETS = Path(__file__).parents[2] / "assets"
 """What comes with the program, the demo encoders in its folder encoders; MUC_ASSETS names another place."""
+
+
+def chosen_home(home: Path | None = None) -> Path:
+    """The folder of the workspace, see `Workspace`."""
+    chosen = home or os.environ.get("MUC_HOME") or user_data_dir("muc-audit", appauthor=False)
+    return Path(chosen).expanduser().absolute()
 
 
 @dataclass(frozen=True)
@@ -100,11 +112,12 @@ class Workspace:
             where the user's programs keep their data.
         job: id of the job this process works on; runs begun here carry it.
         assets: where the shipped demo encoders are. None: MUC_ASSETS, otherwise the folder that comes with the program.
-        index: where the index is. None: in the folder. A process that works with others on one job, perhaps on another
-            host, has one of its own: SQLite does not stand several hosts.
+        index: file of the index. None: that of the folder, or the database that MUC_DATABASE_URL names. A process that
+            works with others on one job, perhaps on another host, has one of its own: SQLite does not stand several
+            hosts.
 
     Raises:
-        MucError: the folder cannot be created or written.
+        MucError: the folder cannot be created or written, or the database that MUC_DATABASE_URL names cannot be used.
     """
 
     def __init__(
@@ -115,8 +128,7 @@ class Workspace:
         assets: Path | None = None,
         index: Path | None = None,
     ) -> None:
-        chosen = home or os.environ.get("MUC_HOME") or user_data_dir("muc-audit", appauthor=False)
-        self.home = Path(chosen).expanduser().absolute()
+        self.home = chosen_home(home)
         self.job = job
         self._assets = Path(assets or os.environ.get("MUC_ASSETS") or ASSETS)
         with writing(self.home):
@@ -127,7 +139,9 @@ class Workspace:
             for folder in (self.encoders_folder, self.runs_folder, self.audits_folder, self.maps_folder):
                 sweep(folder)
             sweep(self.uploads_folder)
-        self.database = Database(index or self.home / "index.sqlite")
+        self.database: Database = (
+            open_index(self.home, patience_s=JOBS_WAIT_S if job else 0.0) if index is None else SqliteDatabase(index)
+        )
         self.log = Log(self.home)
         self._who: str | None = None
 

@@ -12,8 +12,8 @@ from muc_core.encoders.checkpoint import load_weights
 from muc_core.errors import MucError
 from muc_core.jobs.table import JobTable
 from muc_core.workspace import Workspace
-from muc_core.workspace.database import Database
 from muc_core.workspace.migrations import SCHEMA_VERSION, STEPS
+from muc_core.workspace.sqlite import SqliteDatabase
 from tests.fixtures.workspaces import make
 
 FIXTURES = Path(make.__file__).parent
@@ -80,7 +80,7 @@ def test_two_that_open_it_at_once_bring_it_up_to_date_once(tmp_path: Path) -> No
     def open_it() -> None:
         begin.wait()
         try:
-            Database(path)
+            SqliteDatabase(path)
         except Exception as fault:
             faults.append(fault)
 

@@ -210,6 +210,7 @@ class TestShippedEncoders:
         assert "demo-bad" in workspace.problems()[0]
 
 
+@pytest.mark.usefixtures("backend")
 class TestDamage:
     @pytest.fixture
     def damaged(self, workspace: Workspace) -> Workspace:
@@ -310,6 +311,7 @@ class TestIndex:
         assert len(again.encoders()) == 12
         assert "was damaged" in again.problems()[0]
 
+    @pytest.mark.usefixtures("backend")
     def test_an_index_out_of_step_is_brought_up_to_date(self, workspace: Workspace) -> None:
         workspace.save_encoder(encoder_manifest("one"), TENSORS)
         workspace.save_encoder(encoder_manifest("two"), TENSORS)
@@ -318,6 +320,7 @@ class TestIndex:
         write_encoder(workspace.encoders_folder, encoder_manifest("three"), TENSORS)
         assert [record.manifest.name for record in workspace.encoders()] == ["one", "three"]
 
+    @pytest.mark.usefixtures("backend")
     def test_unchanged_manifests_are_not_read_again(
         self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -337,6 +340,7 @@ class TestIndex:
         assert (workspace.home / "index.sqlite").exists()
 
 
+@pytest.mark.usefixtures("backend")
 class TestRuns:
     def test_a_run_comes_back_as_it_was_written(self, workspace: Workspace) -> None:
         run = begin(workspace)
@@ -467,6 +471,7 @@ class TestRuns:
         assert workspace.runs() == []
 
 
+@pytest.mark.usefixtures("backend")
 class TestAudits:
     def test_an_audit_comes_back_as_it_was_saved(self, workspace: Workspace) -> None:
         saved = workspace.save_audit(

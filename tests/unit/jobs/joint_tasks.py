@@ -37,7 +37,7 @@ def together(settings: Joint, workspace: Workspace, progress: Progress) -> dict[
         ranks = _gathered()
         progress.report(step, settings.steps, f"step {step}", {"loss": 1 / step})
         time.sleep(settings.pause_s)
-    own = Path(workspace.database.path)
+    own = Path(workspace.database.name)
     return {
         "ranks": ranks.tolist(),
         "world": world_size(),

@@ -19,13 +19,13 @@ from muc_core.jobs.table import CANCEL_WITHIN_S, SILENT_AFTER_S, START_WITHIN_S,
 from muc_core.jobs.tasks import TASKS, Task, find_task, task_kinds
 from muc_core.jobs.worker import HISTORY_POINTS, History
 from muc_core.workspace import Workspace
-from muc_core.workspace.database import jobs
+from muc_core.workspace.tables import jobs
 from tests.unit.jobs import sample_tasks
 from tests.unit.jobs.sample_tasks import Sample
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+def workspace(tmp_path: Path, backend: str, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.setenv("MUC_ASSETS", str(tmp_path / "assets"))
     return Workspace(tmp_path / "home")
 

@@ -1,6 +1,8 @@
 """EMIA and the linear probe against the plain way: loops over pictures and pairs, and a probe that encodes each epoch.
 
-Both ways take the same views in the same batches; the plain probe is the MUC paper's: 100 epochs of SGD, crop and flip.
+The plain way of EMIA takes one picture at a time, with its views as a batch; the plain probe is the MUC paper's: 100
+epochs of SGD, crop and flip. It encodes 110 times each picture and ours 11 times, so that with equally large batches,
+about as fast for each picture, ours would take a tenth and the fit.
 """
 
 import numpy as np
@@ -49,11 +51,14 @@ def ours(model: TwoViewEncoder, data: ImageTextDataset, classes: Tensor) -> None
 
 
 def plain(model: TwoViewEncoder, data: ImageTextDataset, classes: Tensor) -> None:
-    views = embed_views(model, data, views=VIEWS, augment=AUGMENT)
+    augmentation, generator = Augmentation(AUGMENT, model.image_size), torch.Generator().manual_seed(0)
     likeness = []
     for picture in range(len(data)):
+        pixels = data.images(model.image_size, [picture])
+        views = torch.cat([augmentation(pixels, generator) for _ in range(VIEWS)])
+        features = model.encode_images((views * 255).round().to(torch.uint8))
         pairs = [(a, b) for a in range(VIEWS) for b in range(a + 1, VIEWS)]
-        cosines = [float(F.cosine_similarity(views[a, picture], views[b, picture], dim=0)) for a, b in pairs]
+        cosines = [float(F.cosine_similarity(features[a], features[b], dim=0)) for a, b in pairs]
         likeness.append(sum(cosines) / len(cosines))
     parts = np.array_split(np.array(likeness), 3)
     best_threshold(parts[1], parts[2])

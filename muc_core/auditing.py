@@ -7,7 +7,7 @@ print(*result.explain(), sep="\\n")
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,8 +25,10 @@ from muc_core.data.controls import TRANSFORMED, strongly_changed
 from muc_core.data.copies import copies_among, without
 from muc_core.data.dataset import ImageTextDataset, Item
 from muc_core.data.splits import DataSplit
+from muc_core.encoders.asking import Asking
 from muc_core.encoders.base import Encoder, similarity_of
-from muc_core.encoders.embed import embed_texts, embed_views
+from muc_core.encoders.decoys import Decoys, OfOthers, captions_of
+from muc_core.encoders.embed import embed_views
 from muc_core.errors import MissingTextTower, MucError
 from muc_core.near_duplicates import honesty_checks
 from muc_core.progress import SILENT, Progress
@@ -68,6 +70,7 @@ def audit_encoders(
     mode: ModeChoice = "auto",
     views: int = VIEWS,
     probes: bool = True,
+    decoys: Decoys | None = None,
     settings: AuditSettings | None = None,
     warnings: Sequence[str] = (),
     keep: Callable[[Audited], object] | None = None,
@@ -89,6 +92,7 @@ def audit_encoders(
             captions when every item has one of its own and every encoder reads text.
         views: random views of each picture, >= 2.
         probes: ask near-duplicates of the pictures, too: they show an encoder that hides what it knows.
+        decoys: pictures that encoders of others are asked about together with the owner's, which changes no result.
         settings: of the tests.
         warnings: what is known of the pictures already, to be passed on.
         keep: is given what the result is computed from, for an evidence pack.
@@ -117,10 +121,14 @@ def audit_encoders(
     look = _Look(with_text, views, settings.seed)
     others = _draw(retained, settings.seed) if retained is not None and before is not None else None
     stages = _Stages(progress, len(present) + (1 if probes else 0) + (2 if others else 0))
-    vectors = {name: look.embed(encoder, [owner, controls], stages.next()) for name, encoder in present.items()}
+    vectors = {
+        name: look.embed(encoder, [owner, controls], stages.next(), decoys=decoys) for name, encoder in present.items()
+    }
     if probes:
-        checks += honesty_checks(before, after, owner, controls, seed=settings.seed, progress=stages.next())
-    notes = [*warnings, *of_owner, *of_controls, *of_captions]
+        checks += honesty_checks(
+            before, after, owner, controls, seed=settings.seed, decoys=decoys, progress=stages.next()
+        )
+    notes = [*warnings, *of_owner, *of_controls, *of_captions, *_told_others(present.values(), decoys)]
     if not probes:
         notes.append(NOT_PROBED)
     bystanders = None
@@ -170,6 +178,35 @@ def infer_gap(
     look, stages = _Look(with_text, views, seed), _Stages(progress, 2)
     first, second = (look.embed(encoder, [items], stages.next()) for encoder in (before, after))
     return gap_inference(first, second, permutations=permutations, seed=seed)
+
+
+def most_asked(pictures: int, controls: int, *, decoys: int, views: int) -> tuple[int, int]:
+    """How many pictures and texts an audit sends to an encoder at most.
+
+    Args:
+        decoys: of each picture.
+    """
+    items = pictures * (1 + decoys) + controls
+    # of pictures besides views: themselves twice and four changed copies; of captions: three times, and changed twice
+    return (views + 6) * items, 5 * items
+
+
+def _told_others(encoders: Iterable[Encoder], decoys: Decoys | None) -> tuple[str, ...]:
+    """What the questions gave away to those who run an encoder, a sentence."""
+    names = list(dict.fromkeys(repr(encoder.name) for encoder in encoders if isinstance(encoder, OfOthers)))
+    if not names:
+        return ()
+    who = f"Whoever runs {' and '.join(names)}"
+    if decoys is None:
+        return (
+            f"{who} saw your pictures in this audit, and which of all they were: they came before the others, without "
+            "decoys.",
+        )
+    return (
+        f"{who} saw each of your pictures among {decoys.per_picture:,} decoys, in an order shuffled with the seed "
+        f"{decoys.seed}. Which ones are yours can still be told by who holds your pictures, or those that the decoys "
+        "are taken from, or who compares what both encoders make of each.",
+    )
 
 
 def stand_ins() -> Check:
@@ -233,14 +270,27 @@ class _Look:
     views: int
     seed: int
 
-    def embed(self, encoder: Encoder, parts: Sequence[ImageTextDataset], progress: Progress) -> Vectors:
-        """Vectors of all items, those of the first part first."""
-        seen = [embed_views(encoder, part, views=self.views, seed=self.seed, progress=progress) for part in parts]
+    def embed(
+        self,
+        encoder: Encoder,
+        parts: Sequence[ImageTextDataset],
+        progress: Progress,
+        *,
+        decoys: Decoys | None = None,
+    ) -> Vectors:
+        """Vectors of all items, those of the first part first; the first part is hidden among the decoys."""
+        hide = decoys if isinstance(encoder, OfOthers) else None
+        seen = [
+            embed_views(encoder, part, views=self.views, seed=self.seed, decoys=among, progress=progress)
+            for part, among in zip(parts, [hide, *[None] * (len(parts) - 1)], strict=True)
+        ]
         views = torch.cat(seen, dim=1).numpy()
         if not self.with_text:
             return ViewVectors(views, similarity_of(encoder))
         texts = [item.text or "" for part in parts for item in part.items]
-        captions = embed_texts(encoder, texts, progress=progress).numpy()
+        others = [] if hide is None else captions_of(hide)
+        asking = Asking(len(texts), len(others), torch.Generator() if hide is None else hide.generator())
+        captions = asking.texts(encoder, [*texts, *others], range(len(texts)), progress).numpy()
         return ImageTextVectors(views, captions, similarity_of(encoder))
 
 

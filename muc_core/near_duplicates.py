@@ -23,8 +23,9 @@ from muc_core.audit.honesty import near_duplicates as compare_copies
 from muc_core.audit.result import Check
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.interpolation import Interpolation
+from muc_core.encoders.asking import Asking
 from muc_core.encoders.base import Encoder, similarity_of
-from muc_core.encoders.embed import embed_images, embed_texts
+from muc_core.encoders.decoys import Decoys, captions_of
 from muc_core.encoders.probes import Remembering
 from muc_core.errors import MucError
 from muc_core.progress import SILENT, Progress
@@ -96,6 +97,7 @@ def honesty_checks(
     controls: ImageTextDataset,
     *,
     seed: int,
+    decoys: Decoys | None = None,
     progress: Progress = SILENT,
 ) -> tuple[Check, ...]:
     """Ask the encoder after, and the one before if there is one, what shows that something hides or replaces answers.
@@ -105,6 +107,7 @@ def honesty_checks(
     Args:
         owner, controls: of more than `MOST_OWNED` and `MOST_CONTROLS` pictures, so many are drawn.
         seed: of that draw, the copies, the order of questions and the permutations.
+        decoys: asked about besides, where an encoder is somebody else's; what is found is the same.
 
     Returns:
         Changed copies; noise instead of answers; one answer for many pictures; the same encoder throughout; still an
@@ -122,44 +125,53 @@ def honesty_checks(
         )
     generator = np.random.default_rng(seed)
     mine, theirs = _draw(owner, MOST_OWNED, generator), _draw(controls, MOST_CONTROLS, generator)
-    pool = _join(mine, theirs)
-    n = len(mine)
+    pool = _join({"owner": mine, "control": theirs})
+    n, everyone = len(mine), range(len(pool))
+    # the same ids in the same places, so that what is done to an item does not depend on decoys
+    asked, asking = pool, Asking(len(pool), 0, torch.Generator())
+    openly = asking
+    if decoys is not None:
+        some = decoys.pictures.subset(decoys.pictures.ids[: n * decoys.per_picture])
+        asked = _join({"owner": mine, "control": theirs, "decoy": some})
+        asking = Asking(len(pool), len(some), decoys.generator())
     reads = after.has_text and (before is None or before.has_text) and all(pool.texts)
-    copies = near_duplicates(pool, seed)
+    if reads and decoys is not None:
+        captions_of(decoys)
+    copies = near_duplicates(asked, seed)
     # the owner's pictures first on their own, later among the others: an honest answer does not depend on that
-    alone = [pool.subset(pool.ids[:n]), pool.subset(pool.ids[n:])]
-    images = _cat([embed_images(after, part, progress=progress) for part in alone])
+    alone = (asking, everyone[:n]), (openly, everyone[n:])
+    images = _cat([way.images(after, asked, rows, progress) for way, rows in alone])
     # popped, so that the pixels of one kind at a time are held
-    of_copies = {kind: embed_images(after, copies.pop(kind), progress=progress).numpy() for kind in PICTURE_KINDS}
+    of_copies = {kind: asking.images(after, copies.pop(kind), everyone, progress).numpy() for kind in PICTURE_KINDS}
     texts: np.ndarray | None = None
     of_captions: dict[str, np.ndarray] = {}
     if reads:
-        texts = _cat([embed_texts(after, _texts(part), progress=progress) for part in alone])
+        texts = _cat([way.texts(after, _texts(asked), rows, progress) for way, rows in alone])
         of_captions = {
-            kind: embed_texts(after, _texts(copies[kind]), progress=progress).numpy() for kind in CAPTION_KINDS
+            kind: asking.texts(after, _texts(copies[kind]), everyone, progress).numpy() for kind in CAPTION_KINDS
         }
     order = generator.permutation(len(pool))
     fresh = after.uncached() if isinstance(after, Remembering) else after
-    mixed = pool.subset([pool.ids[place] for place in order])
-    first, again = {"picture": images[order]}, {"picture": embed_images(fresh, mixed, progress=progress).numpy()}
+    places = order.tolist()
+    first, again = {"picture": images[order]}, {"picture": asking.images(fresh, asked, places, progress).numpy()}
     if texts is not None:
         first["caption"] = texts[order]
-        again["caption"] = embed_texts(fresh, _texts(mixed), progress=progress).numpy()
+        again["caption"] = asking.texts(fresh, _texts(asked), places, progress).numpy()
 
-    asked = {"picture": images} | ({} if texts is None else {"caption": texts})
+    answers = {"picture": images} | ({} if texts is None else {"caption": texts})
     different = {
         "picture": _first_of_each(pool.images(after.image_size, None, after.interpolation)),
         "caption": _first_of_each(_texts(pool)),
     }
     towers = {
         name: tuple(vectors[[place for place in different[name] if (place < n) == mine]] for mine in (True, False))
-        for name, vectors in asked.items()
+        for name, vectors in answers.items()
     }
     return (
         compare_copies(_kinds(images, of_copies, texts, of_captions, similarity_of(after)), n, seed=seed),
         *noise_filter({name: (groups[0], groups[1]) for name, groups in towers.items()}),
         steady(first, again),
-        *_against_before(before, pool, n, seed, images, texts, of_copies, similarity_of(after), progress),
+        *_against_before(before, asked, asking, n, seed, images, texts, of_copies, similarity_of(after), progress),
     )
 
 
@@ -192,7 +204,8 @@ def _kinds(
 
 def _against_before(
     before: Encoder | None,
-    pool: ImageTextDataset,
+    asked: ImageTextDataset,
+    asking: Asking,
     n: int,
     seed: int,
     images: np.ndarray,
@@ -206,11 +219,12 @@ def _against_before(
     margins_after = margins(images, copy if texts is None else texts, similarity=how)[n:]
     if before is None:
         return useful(margins_after), *not_compared("the encoder before was not given")
-    images_before = embed_images(before, pool, progress=progress).numpy()
+    everyone = range(asking.items)
+    images_before = asking.images(before, asked, everyone, progress).numpy()
     if texts is None:
-        partner = embed_images(before, near_duplicates(pool, seed)[PICTURE_KINDS[0]], progress=progress).numpy()
+        partner = asking.images(before, near_duplicates(asked, seed)[PICTURE_KINDS[0]], everyone, progress).numpy()
     else:
-        partner = embed_texts(before, _texts(pool), progress=progress).numpy()
+        partner = asking.texts(before, _texts(asked), everyone, progress).numpy()
     usefulness = useful(margins_after, margins(images_before, partner, similarity=similarity_of(before))[n:])
     if images_before.shape != images.shape:
         return usefulness, *not_compared(
@@ -243,31 +257,28 @@ def _first_of_each(values: Tensor | Sequence[str]) -> list[int]:
     return sorted({key: place for place, key in reversed(list(enumerate(keys)))}.values())
 
 
-def _join(owner: ImageTextDataset, controls: ImageTextDataset) -> ImageTextDataset:
-    """Owner's items, then controls, under ids that cannot clash."""
-    items = [
-        replace(item, id=f"{group}/{item.id}")
-        for group, part in (("owner", owner), ("control", controls))
-        for item in part.items
-    ]
-    return ImageTextDataset("owner and controls", items, _JoinedImages(owner, controls))
+def _join(parts: Mapping[str, ImageTextDataset]) -> ImageTextDataset:
+    """The items of all parts, in their order, under ids that cannot clash."""
+    items = [replace(item, id=f"{group}/{item.id}") for group, part in parts.items() for item in part.items]
+    return ImageTextDataset(" and ".join(parts), items, _JoinedImages(tuple(parts.values())))
 
 
 @dataclass(frozen=True)
 class _JoinedImages:
-    first: ImageTextDataset
-    second: ImageTextDataset
+    parts: tuple[ImageTextDataset, ...]
 
     def __len__(self) -> int:
-        return len(self.first) + len(self.second)
+        return sum(map(len, self.parts))
 
     def load(self, indices: Sequence[int], size: int, interpolation: Interpolation = "bicubic") -> Tensor:
         places = torch.as_tensor(list(indices), dtype=torch.long)
         pixels = torch.empty((len(places), 3, size, size), dtype=torch.uint8)
-        split = len(self.first)
-        for part, chosen, start in ((self.first, places < split, 0), (self.second, places >= split, split)):
+        start = 0
+        for part in self.parts:
+            chosen = (places >= start) & (places < start + len(part))
             if chosen.any():
                 pixels[chosen] = part.images(size, (places[chosen] - start).tolist(), interpolation)
+            start += len(part)
         return pixels
 
 

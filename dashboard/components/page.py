@@ -50,7 +50,10 @@ def _ask(question: Question) -> None:
         st.markdown("**Ask the encoder behind the URL?**")
         for cost in question.costs:
             st.markdown(plain(cost))
-        st.caption("Vectors that come back are kept, so that the same pictures are not sent again.")
+        st.caption(
+            "Vectors that come back are kept, so that the same pictures are not sent again. No decoys are sent with "
+            "them."
+        )
         st.button("Send the pictures", type="primary", icon=":material/send:", on_click=agree, args=(question,))
 
 

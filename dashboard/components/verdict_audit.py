@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.components.choices import Pair
 from dashboard.components.evidence_offer import evidence_offer
 from dashboard.components.job_follow import follow_job, start_button
-from dashboard.components.links import linked_state
+from dashboard.components.links import linked_number, linked_state
 from dashboard.components.stress_hint import offer_stress
 from dashboard.components.tables import csv_of
 from dashboard.components.uploads import MyPictures
@@ -26,6 +26,7 @@ from dashboard.services import (
     encoder_records,
     known_audit,
     make_audit,
+    most_decoys,
     plan_audit,
     saved_audits,
     start_audit,
@@ -40,6 +41,9 @@ from muc_core.reports import to_html
 
 EARLIER = "earlier audit"
 """Key of the kept audit that is shown."""
+
+
+_DECOYS = "Decoys for each of your pictures"
 
 
 class _Bar:
@@ -175,7 +179,8 @@ def _offer_job(plan: AuditPlan, pictures: MyPictures, controls: Controls, data: 
         st.error(f"The audit did not end: {plain(job.error or 'no reason is known')}", icon=":material/error:")
     with st.container(border=True, key="long-audit"):
         st.markdown("**This audit takes a while, so it runs in the background**, also when you close this page.")
-        for cost in cost_of_audit(plan):
+        decoys = _ask_for_decoys(most_decoys(plan, data))
+        for cost in cost_of_audit(plan, decoys=decoys):
             st.markdown(plain(cost))
         if pictures.files is not None:
             st.caption(
@@ -184,9 +189,30 @@ def _offer_job(plan: AuditPlan, pictures: MyPictures, controls: Controls, data: 
             )
         start_button(
             "Start the audit",
-            lambda: start_audit(plan, pictures.files, controls.files, data.spec),
+            lambda: start_audit(plan, pictures.files, controls.files, data, decoys=decoys),
             key="start audit",
         )
+
+
+def _ask_for_decoys(most: int) -> int:
+    """How many decoys each picture is sent among; 0 where there are none to take or nobody to hide it from."""
+    if most == 0:
+        return 0
+    linked_number("decoys", _DECOYS, first=0, low=0, high=most)
+    chosen = st.number_input(
+        _DECOYS,
+        min_value=0,
+        max_value=most,
+        key="decoys",
+        persist_state="session",
+        help="So many other pictures are asked about with each of yours, in shuffled order. Each costs as much as a "
+        "picture; the result stays the same.",
+    )
+    st.caption(
+        "Without decoys, whoever runs the encoder sees which pictures the audit is about: they come first. With them "
+        "the order does not tell; whoever holds your pictures, or compares what both encoders make of each, still can."
+    )
+    return int(chosen)
 
 
 def earlier_audits() -> None:

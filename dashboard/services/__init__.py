@@ -24,7 +24,7 @@ import muc_core.encoders.load  # noqa: F401  (registers the families)
 from muc_core.audit.alignment import diagonal_of, image_text_factors, view_factors
 from muc_core.audit.audit import AuditSettings, check_counts
 from muc_core.audit.result import AuditResult
-from muc_core.auditing import Audited, audit_encoders, some_retained
+from muc_core.auditing import Audited, audit_encoders, most_asked, some_retained
 from muc_core.comparison import Comparison, Mode, ModeChoice, OrderChoice, compare
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.demo import demo_split, load_demo
@@ -32,6 +32,8 @@ from muc_core.data.ingest import Ingest, ingest_files
 from muc_core.data.sets import SetInfo, list_sets, load_dataset, resolve_ids, resolve_items
 from muc_core.data.splits import DataSplit
 from muc_core.encoders.base import Encoder, similarity_of
+from muc_core.encoders.decoys import MOST as MOST_DECOYS
+from muc_core.encoders.decoys import draw_decoys
 from muc_core.encoders.embed import embed_images, embed_texts, embed_views
 from muc_core.encoders.family import FAMILIES
 from muc_core.encoders.manifest import EncoderManifest
@@ -699,34 +701,57 @@ def saved_audits() -> list[AuditRecord]:
     return audit_task.saved_audits(workspace())
 
 
-def cost_of_audit(plan: AuditPlan) -> tuple[str, ...]:
-    """What an audit sends to encoders behind a URL, a sentence for each."""
-    count = len(plan.owner) + len(plan.controls)
+def most_decoys(plan: AuditPlan, data: PairData) -> int:
+    """How many decoys of each picture there can be, drawn from what was to be kept; 0 where no URL is asked."""
+    if not any(isinstance(one, RemoteEncoder) for one in plan.encoders):
+        return 0
+    taken = {*plan.owner.ids, *plan.controls.ids}
+    return min(sum(item_id not in taken for item_id in data.split.retain) // len(plan.owner), MOST_DECOYS)
+
+
+def cost_of_audit(plan: AuditPlan, *, decoys: int) -> tuple[str, ...]:
+    """What an audit sends to encoders behind a URL, a sentence for each.
+
+    Args:
+        decoys: of each picture.
+    """
+    pictures, texts = most_asked(len(plan.owner), len(plan.controls), decoys=decoys, views=VIEWS)
+    items = pictures // (VIEWS + 6)
+    what = f"{items:,}" + (f", {decoys * len(plan.owner):,} of them decoys" if decoys else "")
     costs = []
     for one in plan.encoders:
         if isinstance(one, RemoteEncoder):
-            # Views, and for the probes the pictures themselves twice and four copies of them.
-            cost = one.estimate((VIEWS + 6) * count, 5 * count if one.has_text else 0)
+            cost = one.estimate(pictures, texts if one.has_text else 0)
             costs.append(
-                f"{one.name} is behind {one.settings.endpoint}. The audit sends up to {(VIEWS + 6) * count:,} pictures "
-                f"there (views and changed copies of {count:,}): up to {cost.requests:,} requests and "
+                f"{one.name} is behind {one.settings.endpoint}. The audit sends up to {pictures:,} pictures "
+                f"there (views and changed copies of {what}): up to {cost.requests:,} requests and "
                 f"{cost.bytes / 2**20:,.1f} MB, which its owner may see and charge for."
             )
     return tuple(costs)
 
 
-def start_audit(plan: AuditPlan, owner: "Files | None", controls: "Files | None", data: str) -> Job:
+def start_audit(
+    plan: AuditPlan, owner: "Files | None", controls: "Files | None", data: PairData, *, decoys: int = 0
+) -> Job:
     """Queue the audit; pressing twice does not make two.
 
     Args:
+        decoys: of each picture, see `most_decoys`.
         owner, controls: the files that the pictures came from, None for items of the demo and of `data` each.
     """
+    hidden = None
+    if decoys:
+        kept = data.dataset.subset(data.split.retain, name="retain")
+        avoid = {*plan.owner.ids, *plan.controls.ids}
+        hidden = draw_decoys(kept, len(plan.owner), per_picture=decoys, seed=AuditSettings().seed, avoid=avoid)
     settings = AuditJob(
         before=plan.before,
         after=plan.after,
         owner=_picture_set(plan.owner, owner, "demo", plan.key),
-        controls=_picture_set(plan.controls, controls, data, plan.key),
-        retained=None if plan.retained is None else _picture_set(plan.retained, None, data, plan.key),
+        controls=_picture_set(plan.controls, controls, data.spec, plan.key),
+        retained=None if plan.retained is None else _picture_set(plan.retained, None, data.spec, plan.key),
+        decoys=None if hidden is None else _picture_set(hidden.pictures, None, data.spec, plan.key),
+        decoys_each=decoys,
         key=plan.key,
         views=VIEWS,
     )

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from muc_core.cli.audit_vectors import audit_file, refuse_other_options, vectors_of
+from muc_core.cli.decoys import decoys_for
 from muc_core.cli.garbage import no_garbage
 from muc_core.cli.keys import signing_key
 from muc_core.cli.matrices import Mode, named_data
@@ -106,6 +107,22 @@ def audit(
             show_default=False,
         ),
     ] = None,
+    decoys: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=100,
+            help="For encoders behind a URL: so many pictures of others are asked about with each of the owner's, in "
+            "shuffled order, so that the service is not told which are meant. Each costs as much as a picture; the "
+            "result stays the same.",
+        ),
+    ] = 0,
+    decoys_from: Annotated[
+        str,
+        typer.Option(
+            help="What decoys are drawn from; best what the owner's pictures cannot be told from.", metavar="SET|PATH"
+        ),
+    ] = "retain",
     embeddings: Annotated[
         Path | None,
         typer.Option(
@@ -190,6 +207,7 @@ def audit(
         from muc_core.workspace.files import write_file
 
     workspace = Workspace()
+    names: dict[Role, str | None] = {"before": before, "after": after, "retrained": retrained}
     records = workspace.encoder(before or after), workspace.encoder(after)
     dataset, split = named_data(records, data)
     owner = resolve_items(forget, dataset=dataset, split=split)
@@ -208,24 +226,36 @@ def audit(
     others = None if quick else _retained(retain, owner, dataset, split, seed)
     workspace.note_audit(before=before, after=after, owner=owner.digest(), controls=compared.digest())
     computed_from: list[Audited] = []
+    asked = {role: workspace.load(name) for role, name in names.items() if name is not None}
+    hidden_among = decoys_for(
+        list(asked.values()),
+        owner,
+        compared,
+        count=decoys,
+        source=decoys_from,
+        dataset=dataset,
+        split=split,
+        views=QUICK_VIEWS if quick else views,
+        seed=seed,
+    )
     with Bar(quiet=as_json) as progress:
         result = audit_encoders(
-            workspace.load(after),
+            asked["after"],
             owner,
             compared,
-            before=workspace.load(before) if before else None,
-            retrained=workspace.load(retrained) if retrained else None,
+            before=asked.get("before"),
+            retrained=asked.get("retrained"),
             retained=others,
             mode=mode.value,
             views=QUICK_VIEWS if quick else views,
             probes=not quick,
+            decoys=hidden_among,
             settings=settings,
             warnings=chosen.warnings,
             keep=computed_from.append,
             progress=progress,
         )
     title = f"Did {after} forget {forget}?"
-    names: dict[Role, str | None] = {"before": before, "after": after, "retrained": retrained}
     (audited,) = computed_from
     if write_embeddings is not None:
         vectors = vectors_of(audited, names, views=result.views, seed=settings.seed)

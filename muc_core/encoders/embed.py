@@ -10,6 +10,7 @@ from torch import Tensor
 from muc_core.data.augment import Augmentation, AugmentSettings
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.encoders.base import Encoder, Reports
+from muc_core.encoders.decoys import Decoys, OfOthers, ask_hidden
 from muc_core.encoders.device import compute_device
 from muc_core.encoders.remote.faults import RejectedPictures
 from muc_core.errors import MissingTextTower, MucError
@@ -69,25 +70,39 @@ def embed_views(
     seed: int = 0,
     augment: AugmentSettings = AUDIT_VIEWS,
     batch_size: int = 256,
+    decoys: Decoys | None = None,
     progress: Progress = SILENT,
 ) -> Tensor:
     """Vectors of several random views of each picture, float32 `[views, n, d]`.
 
     A picture's views depend on the seed, its position and the encoder's picture size: two encoders of one size see the
-    same views.
+    same views. With decoys an encoder of others gets views of them, too, which change nothing of the result.
     """
     if views < 2:
         raise MucError(f"views is {views}; a two-view audit needs at least 2 views of each picture")
     augmentation = Augmentation(augment, encoder.image_size)
     generator = torch.Generator().manual_seed(seed)
 
-    @lru_cache(maxsize=None if len(dataset) * 3 * encoder.image_size**2 <= KEPT_BYTES else 0)
-    def pictures(rows: range) -> Tensor:
-        return dataset.images(encoder.image_size, rows, encoder.interpolation)
+    hidden = decoys if isinstance(encoder, OfOthers) else None
+    count = len(dataset) + (0 if hidden is None else len(hidden.pictures))
+    # generators of their own, so that what is asked besides does not change the owner's views
+    of_decoys, order = (torch.Generator().manual_seed(0 if hidden is None else hidden.seed + i) for i in (1, 2))
+
+    @lru_cache(maxsize=None if count * 3 * encoder.image_size**2 <= KEPT_BYTES else 0)
+    def pictures(of: ImageTextDataset, rows: range) -> Tensor:
+        return of.images(encoder.image_size, rows, encoder.interpolation)
+
+    def seen(of: ImageTextDataset, rows: range, generator: torch.Generator) -> Tensor:
+        views = augmentation(pictures(of, rows).to(compute_device()), generator)
+        return (views * 255).round().to(torch.uint8).cpu()
 
     def encode(asked: Encoder, rows: range) -> Tensor:
-        views = augmentation(pictures(rows).to(compute_device()), generator)
-        return asked.encode_images((views * 255).round().to(torch.uint8).cpu())
+        own = seen(dataset, rows, generator)
+        if hidden is None:
+            return asked.encode_images(own)
+        assert isinstance(asked, OfOthers)
+        others = seen(hidden.pictures, hidden.of(rows), of_decoys)
+        return ask_hidden(asked.together().encode_images, own, others, order)
 
     rounds = [
         _embed(

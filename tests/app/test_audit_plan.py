@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.services import controls_for, items_of, pair_data, plan_audit, start_audit
+from dashboard.services import (
+    controls_for,
+    cost_of_audit,
+    items_of,
+    most_decoys,
+    pair_data,
+    plan_audit,
+    start_audit,
+)
 from muc_core.auditing import RETAINED, some_retained
 from muc_core.data.demo import demo_split, load_demo
 from muc_core.data.splits import DataSplit
@@ -40,7 +48,7 @@ def test_retained_pictures_of_known_data_are_in_the_audit_and_its_job(
 
     asked: list[AuditJob] = []
     monkeypatch.setattr("dashboard.services.submit", lambda *given, unique: asked.append(given[2]))
-    start_audit(plan, None, None, data.spec)
+    start_audit(plan, None, None, data)
     assert asked[0].retained is not None
     assert asked[0].retained.open().digest() == plan.retained.digest()
 
@@ -56,6 +64,29 @@ def test_nothing_is_retained_where_the_data_are_unknown_or_would_be_sent_away(as
     unknown = known.manifest.model_copy(update={"name": "stranger", "data": None})
     shelf.add_encoder(unknown, {"weights.safetensors": known.weights.read_bytes()})
     assert plan_audit("stranger", "stranger", owner, controls).retained is None
+
+
+def test_decoys_hide_pictures_from_a_url_and_are_counted_beforehand(
+    assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_odd(assets, tmp_path / "home", tmp_path / "pictures")
+    data = pair_data("small-clip", "odd-url")
+    dataset, split = load_demo(), demo_split()
+    plan = plan_audit("small-clip", "odd-url", dataset.subset(split.forget[:6]), dataset.subset(split.held_out))
+    assert most_decoys(plan, data) == min(100, len(data.split.retain) // 6)
+    near = plan_audit("small-clip", "small-clip-ac", plan.owner, plan.controls)
+    assert (most_decoys(near, data), cost_of_audit(near, decoys=0)) == (0, ())
+    (open_cost,), (hidden_cost,) = cost_of_audit(plan, decoys=0), cost_of_audit(plan, decoys=1)
+    assert "decoys" not in open_cost
+    assert f"up to {14 * (12 + len(split.held_out)):,} pictures" in hidden_cost
+    assert "6 of them decoys" in hidden_cost
+
+    asked: list[AuditJob] = []
+    monkeypatch.setattr("dashboard.services.submit", lambda *given, unique: asked.append(given[2]))
+    start_audit(plan, None, None, data, decoys=1)
+    assert asked[0].decoys is not None
+    assert (len(asked[0].decoys.ids), asked[0].decoys_each) == (6, 1)
+    assert set(asked[0].decoys.ids) <= set(data.split.retain)
 
 
 def test_of_many_retained_pictures_some_are_drawn_by_the_seed() -> None:

@@ -66,6 +66,7 @@ class RemoteEncoder:
         client: sends the requests.
         cache: what was answered before; None: ask again each time, for each item, and remember nothing.
         progress: told after each request, and may cancel between requests.
+        whole: ask for all that is asked for at once when any of it is not remembered.
     """
 
     family = FAMILY
@@ -79,6 +80,7 @@ class RemoteEncoder:
         client: Client,
         cache: VectorCache | None,
         progress: Progress = SILENT,
+        whole: bool = False,
     ) -> None:
         if settings.dimension is None:
             raise MucError(f"the length of the vectors of {name!r} is not known; connect to {settings.endpoint} first")
@@ -89,6 +91,7 @@ class RemoteEncoder:
         self.dimension = settings.dimension
         self._cache = cache
         self._progress = progress
+        self._whole = whole
 
     @property
     def image_size(self) -> int:
@@ -104,14 +107,21 @@ class RemoteEncoder:
 
     def uncached(self) -> "RemoteEncoder":
         """The same encoder, which asks again each time and remembers nothing: for probes."""
-        return self._changed(None, self._progress)
+        return self._changed(None, self._progress, whole=self._whole)
+
+    def together(self) -> "RemoteEncoder":
+        """The same encoder, which asks for all of a batch when any of it is not remembered, so that what was asked
+        before tells nothing of the rest: for decoys."""
+        return self._changed(self._cache, self._progress, whole=True)
 
     def reporting_to(self, progress: Progress) -> "RemoteEncoder":
         """The same encoder, which reports after each request and can be cancelled between requests."""
-        return self._changed(self._cache, progress)
+        return self._changed(self._cache, progress, whole=self._whole)
 
-    def _changed(self, cache: VectorCache | None, progress: Progress) -> "RemoteEncoder":
-        return RemoteEncoder(self.name, self.digest, self.settings, client=self.client, cache=cache, progress=progress)
+    def _changed(self, cache: VectorCache | None, progress: Progress, *, whole: bool) -> "RemoteEncoder":
+        return RemoteEncoder(
+            self.name, self.digest, self.settings, client=self.client, cache=cache, progress=progress, whole=whole
+        )
 
     def encode_images(self, images: Tensor) -> Tensor:
         """As `Encoder`. Raises `RejectedPictures` after all others were embedded; `EndpointFault`, `BadAnswer`."""
@@ -193,7 +203,8 @@ class RemoteEncoder:
 
     def _known(self, keys: Sequence[str]) -> dict[str, Vector]:
         found = {} if self._cache is None else self._cache.get(sorted(set(keys)))
-        return {key: vector for key, vector in found.items() if len(vector) == self.dimension}
+        known = {key: vector for key, vector in found.items() if len(vector) == self.dimension}
+        return {} if self._whole and any(key not in known for key in keys) else known
 
     def _chunks(self, keys: Sequence[str], known: dict[str, Vector]) -> list[Rows]:
         """The rows to send, each key once, in requests."""

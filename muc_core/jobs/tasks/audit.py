@@ -21,6 +21,7 @@ from muc_core.auditing import VIEWS, Audited, audit_encoders
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.ingest import ingest_files
 from muc_core.data.sets import load_dataset
+from muc_core.encoders.decoys import Decoys
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.errors import Cancelled, MucError
 from muc_core.evidence.manifest import EncoderIdentity, Role, check_size
@@ -73,6 +74,8 @@ class AuditJob(BaseModel):
     owner: PictureSet = Field(description="the owner's pictures")
     controls: PictureSet = Field(description="what they are compared with")
     retained: PictureSet | None = Field(default=None, description="what is looked at for collateral, too")
+    decoys: PictureSet | None = Field(default=None, description="what encoders of others are asked about besides")
+    decoys_each: int = Field(default=0, ge=0, description="decoys of each of the owner's pictures")
     key: str = Field(description="digest of everything that decides the result")
     views: int = Field(default=VIEWS, ge=2, description="random views of each picture")
     seed: int = Field(default=0, ge=0, description="of views and permutations")
@@ -196,6 +199,9 @@ def _told_before(workspace: Workspace) -> dict[str, JsonValue] | None:
 def _audit(settings: AuditJob, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
     owner, controls = settings.owner.open(), settings.controls.open()
     retained = None if settings.retained is None else settings.retained.open()
+    decoys = None
+    if settings.decoys is not None:
+        decoys = Decoys(settings.decoys.open(), settings.decoys_each, settings.seed)
     names = [name for name in (settings.before, settings.after) if name is not None]
     loaded = {name: workspace.load(name) for name in names}
     computed_from: list[Audited] = []
@@ -205,6 +211,7 @@ def _audit(settings: AuditJob, workspace: Workspace, progress: Progress) -> dict
         controls,
         before=None if settings.before is None else loaded[settings.before],
         retained=retained,
+        decoys=decoys,
         views=settings.views,
         settings=AuditSettings(seed=settings.seed),
         keep=computed_from.append,

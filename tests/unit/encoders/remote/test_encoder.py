@@ -13,6 +13,9 @@ import torch
 from fastapi.responses import JSONResponse
 from PIL import Image
 
+from muc_core.audit.audit import AuditSettings
+from muc_core.auditing import audit_encoders, most_asked
+from muc_core.encoders.decoys import draw_decoys
 from muc_core.encoders.embed import embed_images, embed_texts
 from muc_core.encoders.remote.cache import VectorCache, cache_folder
 from muc_core.encoders.remote.client import Client
@@ -149,6 +152,32 @@ def test_probes_ask_again_for_each_item(service: Service, url: str, tmp_path: Pa
     fresh.encode_images(image)
     assert [len(seen.body["input"]) for seen in service.seen] == [1, 2, 1]
     assert (fresh.name, fresh.digest, fresh.dimension) == (remote.name, remote.digest, remote.dimension)
+
+
+def test_together_all_of_a_batch_is_asked_or_none_of_it(service: Service, url: str, tmp_path: Path) -> None:
+    remote = encoder(servers.settings(url), tmp_path)
+    images = servers.pictures(4)
+    remote.encode_images(images[:2])
+    together = remote.together().reporting_to(Steps())
+    for _ in range(2):
+        torch.testing.assert_close(together.encode_images(images), servers.expected(images), rtol=0, atol=1e-6)
+    assert [len(seen.body["input"]) for seen in service.seen] == [2, 4]
+
+
+def test_an_audit_by_url_with_decoys_finds_what_it_finds_without(service: Service, url: str, tmp_path: Path) -> None:
+    mine, controls, others = tiny.dataset(8, seed=1), tiny.dataset(20, seed=2), tiny.dataset(30, seed=3)
+    decoys = draw_decoys(others, len(mine), per_picture=2, seed=0)
+    found, sent = [], []
+    for name, hidden in (("plain", None), ("hidden", decoys)):
+        service.seen.clear()
+        after = encoder(servers.settings(url, image_size=16), tmp_path / name)
+        result = audit_encoders(
+            after, mine, controls, views=2, decoys=hidden, settings=AuditSettings(permutations=99), mode="two-view"
+        )
+        found.append(result.model_copy(update={"warnings": ()}))
+        sent.append(sum(len(seen.body["input"]) for seen in service.seen))
+    assert found[0] == found[1]
+    assert sent[0] < sent[1] <= sum(most_asked(len(mine), len(controls), decoys=2, views=2))
 
 
 def test_vectors_answered_before_a_failure_are_remembered(service: Service, url: str, tmp_path: Path) -> None:

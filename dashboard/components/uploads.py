@@ -62,7 +62,7 @@ def my_pictures() -> MyPictures | None:
     note, buttons = st.columns([2, 1], vertical_alignment="center")
     note.caption(
         ":material/lock: Your pictures stay in the memory of the machine that runs this page, for this session only. "
-        "They are neither saved nor sent anywhere, and no link to this page shows them."
+        "They are neither saved nor sent anywhere without asking you, and no link to this page shows them."
     )
     files: Files | None = st.session_state.get(_FILES)
     count = linked_state(_DEMO, DEMO_SETS, first=0, what="the drawings")

@@ -48,7 +48,7 @@ format: $(INSTALLED_DEV) ## mend formatting and import order
 bench: $(INSTALLED_DEV) ## measure speed and memory against bare loops; prints ratios
 	$(BIN)/python -m benchmarks
 
-chaos: $(INSTALLED_DEV) ## kill, fill up, set clocks and lie, and see that everything is whole or absent (ARGS=)
+chaos: $(INSTALLED_DEV) database ## kill, fill up, set clocks and lie, and see that everything is whole or absent (ARGS=)
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 results: $(INSTALLED) ## run every method on the demo over seeds, what is missing of it, and write docs/results.md (ARGS=)

@@ -28,6 +28,7 @@ def show_storage() -> None:
         "`MUC_HOME` and start again; the old folder stays as it is. Uploaded pictures are not among these: they stay "
         "in the memory of your session, unless an audit in the background needs them while it runs."
     )
+    st.caption(f"The index of all this, and the list of jobs, is in {plain(kept.index)}.")
     for problem in workspace().problems():
         st.warning(plain(problem), icon=":material/warning:")
 

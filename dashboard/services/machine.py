@@ -32,9 +32,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Storage:
-    """The workspace on the disk; sizes in bytes."""
+    """The workspace on the disk, and where its index is; sizes in bytes."""
 
     home: Path
+    index: str
     places: tuple[Place, ...]
     free: int
 
@@ -52,6 +53,7 @@ def _storage(home: str) -> Storage:
     )
     return Storage(
         here.home,
+        here.database.name,
         tuple(Place(what, path, _size(path)) for what, path in named),
         shutil.disk_usage(here.home).free,
     )

@@ -106,6 +106,33 @@ def resume(job_id: JobId, detach: Detach = False, as_json: JsonFlag = False) -> 
     _see_through(workspace, launcher.resume(workspace, job_id), detach=detach, as_json=as_json)
 
 
+@app.command()
+def work(
+    until_empty: Annotated[
+        bool, typer.Option("--until-empty", help="Stop when no job waits any more, instead of waiting for the next.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Do jobs that wait on other hosts, one at a time, whenever this host has none of its own. Ctrl-C stops.
+
+    These hosts share the workspace's folder, at the same path, and its index in a database (MUC_DATABASE_URL).
+    """
+    from muc_core.jobs import launcher
+    from muc_core.workspace import Workspace
+
+    try:
+        for job in launcher.work(Workspace()):
+            if job is not None:
+                emit(
+                    _as_data(job), f"{job.id} {job.kind}: {'begun here' if job.active else job.state}", as_json=as_json
+                )
+            elif until_empty:
+                return
+    except KeyboardInterrupt:
+        note("No further job is taken; one that was begun goes on.")
+        raise typer.Exit(INTERRUPTED) from None
+
+
 def run_job(
     kind: str, settings: BaseModel, *, then: str, detach: bool, as_json: bool, launcher: str | None = None
 ) -> None:

@@ -19,6 +19,7 @@ from muc_core.jobs.table import CANCEL_WITHIN_S, Job, JobTable, kill_worker
 from muc_core.jobs.tasks import find_task
 from muc_core.workspace import Workspace
 from muc_core.workspace.files import writing
+from muc_core.workspace.workspace import JOBS_WAIT_S
 
 
 def submit(
@@ -115,6 +116,38 @@ def _start(command: Sequence[str], log: BinaryIO, environment: Mapping[str, str]
         )
     except OSError as error:
         raise MucError(f"the worker process could not be started ({error.strerror}); try again later") from error
+
+
+def work(workspace: Workspace, *, every_s: float = 1.0, task_modules: Sequence[str] = ()) -> Iterator[Job | None]:
+    """Take jobs that wait on other hosts, whenever this host has none, and do them here one after the other.
+
+    Args:
+        workspace: the same folder at the same path on all of these hosts, with its index in the same database.
+        every_s: how long to wait before asking again.
+        task_modules: as for `submit`.
+
+    Yields:
+        Each job when it was begun and when it is over, and None whenever there is none to take.
+
+    Raises:
+        MucError: the index is in SQLite, which is not shared, or the database is away for long.
+    """
+    if not workspace.database.shared:
+        raise MucError(
+            f"the queue of {workspace.home} is in a file, which other hosts do not share; move it to a database "
+            "(`muc workspace move`)"
+        )
+    workspace.database.patience_s = JOBS_WAIT_S
+    table = JobTable(workspace)
+    while True:
+        job = table.take()
+        if job is None:
+            yield None
+            time.sleep(every_s)
+            continue
+        yield _start_worker(workspace, table, job, task_modules)
+        *_, over = follow(workspace, job.id)
+        yield over
 
 
 def cancel(workspace: Workspace, job_id: str) -> Job:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import psutil
 from pydantic import BaseModel, ConfigDict, JsonValue
-from sqlalchemy import ColumnElement, Row, func, select, update
+from sqlalchemy import ColumnElement, Row, case, exists, func, select, update
 
 from muc_core.errors import MucError, UnknownName
 from muc_core.jobs.ends import lost_sentence
@@ -105,6 +105,11 @@ class JobTable:
         self._workspace = workspace
         self._database = workspace.database
 
+    @property
+    def slot(self) -> Path:
+        """Who locks it may work: one job at a time in the workspace, or on each of the hosts that share the queue."""
+        return self._workspace.jobs_folder / (f"slot-{platform.node()}.lock" if self._database.shared else "slot.lock")
+
     def log(self, job_id: str) -> Path:
         """What the worker of a job prints, tracebacks included."""
         return self._workspace.jobs_folder / f"{job_id}.log"
@@ -129,11 +134,15 @@ class JobTable:
 
     def refresh(self) -> None:
         """Close the jobs whose worker died or does not heed a wish to cancel."""
-        with self._database.read() as connection:
-            rows = connection.execute(select(jobs).where(jobs.c.state.in_(ACTIVE))).all()
+        try:
+            with self._database.read() as connection:
+                rows = connection.execute(select(jobs).where(jobs.c.state.in_(ACTIVE))).all()
+        except MucError:
+            _heard.clear()  # while nothing can be heard nobody is silent
+            raise
         for row in rows:
-            overdue = row.cancel_requested and _ticks() - row.cancel_ticks > CANCEL_WITHIN_S
-            trouble = _trouble(row)
+            overdue = row.cancel_requested and _ticks() - _asked_since(row) > CANCEL_WITHIN_S
+            trouble = _trouble(row, by_ear=self._database.shared)
             if trouble is None and not overdue:
                 continue
             if row.host == platform.node():
@@ -218,7 +227,7 @@ class JobTable:
         job = self.job(job_id)
         if job.active and not job.cancel_requested:
             self._note("job cancelled", job)
-        asked = {"cancel_requested": True, "cancel_ticks": _ticks()}
+        asked = {"cancel_requested": True, "cancel_ticks": _if_here(_ticks(), None)}
         self._change(job_id, {**asked, "state": "cancelled", "finished": time.time()}, among=("queued",))
         # A second wish must not give the worker more time.
         self._change(job_id, asked, among=("running",), also=jobs.c.cancel_requested.is_(False))
@@ -227,15 +236,45 @@ class JobTable:
     # the worker's side; a worker that was given up and lives must not speak for the one that took its place
 
     def attach(self, job_id: str, pid: int) -> int:
-        """Note which process works on a job; gives the attempt that it works on."""
-        self._change(job_id, {"pid": pid, "heartbeat": time.time(), "ticks": _ticks()}, among=ACTIVE)
-        return self._job(job_id).attempt
+        """Note which process of this host works on a job; gives the attempt, 0 when another host has taken the job."""
+        here = jobs.c.host == platform.node()
+        self._change(job_id, {"pid": pid, "heartbeat": time.time(), "ticks": _ticks()}, among=ACTIVE, also=here)
+        with self._database.read() as connection:
+            return connection.execute(select(jobs.c.attempt).where(jobs.c.id == job_id, here)).scalar_one_or_none() or 0
+
+    def take(self) -> Job | None:
+        """Make the oldest job that waits behind another on its host one of this host, which has none.
+
+        The row is locked, and rows that others hold are passed over (SELECT ... FOR UPDATE SKIP LOCKED): of many hosts
+        that ask at once each gets another. The worker that waits on the other host finds its attempt over, and ends.
+        What is next on its host stays there, so that no job goes from host to host.
+
+        Returns:
+            The job, which needs a worker; None when there is none to take or this host has work.
+        """
+        self.refresh()
+        here, other = platform.node(), jobs.alias()
+        busy = exists().where(other.c.host == here, other.c.state.in_(ACTIVE))
+        before = exists().where(other.c.host == jobs.c.host, other.c.state.in_(ACTIVE), other.c.number < jobs.c.number)
+        waiting = select(jobs.c.id).where(
+            jobs.c.state == "queued", jobs.c.host != here, jobs.c.cancel_requested.is_(False), before, ~busy
+        )
+        mine = {"host": here, "pid": None, "heartbeat": time.time(), "ticks": _ticks(), "attempt": jobs.c.attempt + 1}
+        with self._database.write() as connection:
+            oldest = waiting.order_by(jobs.c.number).limit(1).with_for_update(skip_locked=True, of=jobs)
+            job_id = connection.execute(oldest).scalar_one_or_none()
+            if job_id is None:
+                return None
+            connection.execute(update(jobs).where(jobs.c.id == job_id).values(mine))
+        return self._job(job_id)
 
     def waiting_before(self, job_id: str) -> int:
-        """How many active jobs were queued before this one."""
+        """How many active jobs were queued before this one, where the queue is shared on the same host."""
         self.refresh()
         number = select(jobs.c.number).where(jobs.c.id == job_id).scalar_subquery()
         query = select(func.count()).where(jobs.c.state.in_(ACTIVE), jobs.c.number < number)
+        if self._database.shared:
+            query = query.where(jobs.c.host == platform.node())
         with self._database.read() as connection:
             return connection.execute(query).scalar_one()
 
@@ -271,7 +310,8 @@ class JobTable:
         `attempt`: only if this one is going on; None: whichever is.
         """
         changes = {"state": state, "finished": time.time(), "error": error, "result": dict(result or {})}
-        return self._change(job_id, {**changes, "ticks": _ticks()}, among=ACTIVE, attempt=attempt)
+        ticks = _if_here(_ticks(), jobs.c.ticks)
+        return self._change(job_id, {**changes, "ticks": ticks}, among=ACTIVE, attempt=attempt)
 
     def _note(self, what: Deed, job: Job) -> None:
         self._workspace.note(what, {"job": job.id, "kind": job.kind, "of": job.who or "unknown"})
@@ -340,19 +380,35 @@ def _worker(pid: int | None, job_id: str) -> psutil.Process | None:
     return None
 
 
-def _trouble(row: Row[Any]) -> str | None:
-    """Why the worker of an active job must be given up; None while there is hope."""
+def _if_here(value: float, otherwise: Any) -> ColumnElement[Any]:
+    """A value of this host's monotonic clock for jobs of this host; those of others know another clock."""
+    return case((jobs.c.host == platform.node(), value), else_=otherwise)
+
+
+def _asked_since(row: Row[Any]) -> float:
+    """When somebody asked to cancel a job, or, if it was on another host, when this process first saw that."""
+    if row.host == platform.node() and row.cancel_ticks is not None:
+        return float(row.cancel_ticks)
+    return _heard_since(f"{row.id} cancel", row.attempt)
+
+
+def _trouble(row: Row[Any], *, by_ear: bool) -> str | None:
+    """Why the worker of an active job must be given up; None while there is hope.
+
+    `by_ear`: silence is what this process has listened to itself, for the table may have been out of reach meanwhile.
+    """
     if row.host != platform.node():
         # Written from another machine or container: its processes cannot be seen from here.
         silence = _ticks() - _heard_since(row.id, row.heartbeat)
         return f"no sign of life from {row.host} for {silence:.0f} s" if silence > SILENT_AFTER_S else None
     silence = _ticks() - row.ticks
+    since_heard = _ticks() - _heard_since(row.id, row.heartbeat) if by_ear else silence
     if row.pid is None:
         # Ticks ahead of now: the machine was started anew since.
         return "it was never started" if silence > START_WITHIN_S or silence < 0 else None
     if _worker(row.pid, row.id) is None:
         return f"process {row.pid} is gone"
-    return f"no sign of life for {silence:.0f} s" if silence > SILENT_AFTER_S else None
+    return f"no sign of life for {since_heard:.0f} s" if since_heard > SILENT_AFTER_S else None
 
 
 _heard: dict[str, tuple[float, float]] = {}

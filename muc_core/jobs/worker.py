@@ -11,8 +11,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 from pydantic import JsonValue, ValidationError
@@ -34,6 +35,8 @@ STOP_WITHIN_S = 1.2
 """From noticing the wish to cancel to giving up on the task; the table's own limit is a little later."""
 
 HISTORY_POINTS = 400
+
+Done = TypeVar("Done")
 
 
 class History:
@@ -104,7 +107,12 @@ class Watcher:
             news, self._news = self._news, {}
             if "history" in news:
                 news["history"] = self._history.points()
-        self._table.tell(self._job_id, news, attempt=self._attempt)
+        try:
+            self._table.tell(self._job_id, news, attempt=self._attempt)
+        except MucError:
+            with self._lock:
+                self._news = {**news, **self._news}
+            raise
 
     def _watch(self) -> None:
         last_beat = noticed = 0.0
@@ -145,7 +153,7 @@ def main() -> int:
     workspace.act_for(table.job(arguments.job_id).who)
     watcher = Watcher(table, arguments.job_id, attempt)
     watcher.start()
-    slot = wait_for_turn(table, arguments.job_id, attempt, workspace.jobs_folder / "slot.lock", watcher)
+    slot = wait_for_turn(table, arguments.job_id, attempt, table.slot, watcher)
     if slot is None:
         return 0
     try:
@@ -158,8 +166,8 @@ def main() -> int:
 def wait_for_turn(table: JobTable, job_id: str, attempt: int, lock: Path, watcher: Watcher) -> FileLock | None:
     """The acquired slot, once no earlier job is waiting or running; None when the job was closed meanwhile."""
     slot = FileLock(lock, thread_local=False)
-    while table.is_wanted(job_id, attempt=attempt):
-        before = table.waiting_before(job_id)
+    while patiently("look at the queue", lambda: table.is_wanted(job_id, attempt=attempt)):
+        before = patiently("look at the queue", lambda: table.waiting_before(job_id))
         if before:
             watcher.say(f"waiting for {before} earlier job{'s' if before > 1 else ''}")
         else:
@@ -180,17 +188,27 @@ def do(
 ) -> None:
     """Run the task and close the job with what became of it."""
     end = end_of(lambda: run_task(workspace, table, job_id, attempt, task_modules, watcher), table.log(job_id))
-    for patience in (0.5, 1.0, 2.0, 4.0, 8.0, None):
+
+    def close() -> None:
+        watcher.stop()
+        table.close(job_id, end.state, error=end.error, result=end.result, attempt=attempt)
+
+    # Unsaid in the end, the job counts as lost.
+    patiently(f"note the end of the job ({end.state})", close)
+
+
+def patiently(what: str, act: Callable[[], Done]) -> Done:
+    """Do it; when it is refused, again after a while: the disk is full, say, and somebody is making room this moment.
+
+    Raises `MucError` when it is refused for a quarter of a minute.
+    """
+    for patience in (0.5, 1.0, 2.0, 4.0, 8.0):
         try:
-            watcher.stop()
-            table.close(job_id, end.state, error=end.error, result=end.result, attempt=attempt)
-            return
+            return act()
         except MucError as refusal:
-            # The disk is full, say; somebody may be making room this moment. Unsaid in the end, the job counts as lost.
-            if patience is None:
-                raise
-            print(f"the end of the job ({end.state}) could not be noted: {refusal}", file=sys.stderr)
+            print(f"cannot {what}: {refusal}", file=sys.stderr)
             time.sleep(patience)
+    return act()
 
 
 def run_task(

@@ -19,11 +19,13 @@ class Database(ABC):
         name: where it is, for people; without user and password.
         problem: what was wrong with it when it was opened, a sentence; None when nothing was.
         shared: other machines use it too, each with a clock and processes of its own.
+        patience_s: how long a transaction waits at its beginning for a server that is away.
     """
 
     name: str
     problem: str | None
     shared: bool
+    patience_s: float = 0.0
 
     @abstractmethod
     def read(self) -> AbstractContextManager[Connection]:

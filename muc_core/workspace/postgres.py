@@ -62,7 +62,7 @@ class PostgresDatabase(Database):
     def __init__(self, url: URL, workspace: str, *, is_new: bool, patience_s: float = 0.0) -> None:
         self.name = name_of(url)
         self._url = url
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         options = {name: value for name, value in _OPTIONS.items() if name not in url.query}
         # pool_pre_ping asks for a sign of life first
         engine = create_engine(url, pool_size=1, max_overflow=-1, pool_pre_ping=True, connect_args=options)
@@ -84,7 +84,7 @@ class PostgresDatabase(Database):
             yield connection
 
     def _connected(self, engine: Engine) -> Connection:
-        deadline = time.monotonic() + self._patience_s
+        deadline = time.monotonic() + self.patience_s
         while True:
             try:
                 return engine.connect()

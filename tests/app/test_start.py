@@ -7,6 +7,8 @@ from streamlit.testing.v1 import AppTest
 
 from muc_core.jobs import JobTable
 from muc_core.workspace import Workspace
+from muc_core.workspace.place import VARIABLE
+from tests.postgres import Server
 
 PATIENCE_S = 120
 DASHBOARD = Path(__file__).parents[2] / "dashboard"
@@ -79,6 +81,27 @@ def test_settings_name_the_workspace_and_no_key(fresh: AppTest, tmp_path: Path) 
     assert (kept["MB"] >= 0).all()
     assert {"Device", "Threads of a job", "torch"} <= set(found["What"])
     assert "no key is needed" in said(shown)
+
+
+@pytest.mark.postgres
+def test_settings_name_the_database_and_not_its_password(
+    fresh: AppTest, postgres_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, postgres_server.emptied_database())
+    shown = visit(fresh, "settings")
+    assert f"is in 127.0.0.1:{postgres_server.port}/postgres." in said(shown).replace("\\", "")
+    assert postgres_server.password not in str(shown)
+
+
+def test_a_database_that_is_away_is_a_sentence_without_its_password(
+    fresh: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "postgresql://muc:hunter2-hunter2@127.0.0.1:1/muc")
+    shown = fresh.run().switch_page("app_pages/jobs.py").run()
+    (error,) = [error.value for error in shown.error]
+    assert error.startswith("the database 127.0.0.1:1/muc could not be reached")
+    assert not shown.exception
+    assert "hunter2" not in str(shown)
 
 
 @pytest.mark.parametrize("page", ["matrices", "embedding_map", "check_my_pictures", "overview"])

@@ -19,7 +19,7 @@ from tests.chaos.forks import ROOM, run_with_room
 
 NAMES = (
     *("training", "unlearning", "sweep", "audit", "registry", "submitting", "server", "two", "full", "read-only"),
-    *("clock", "versions", "remote-hangs", "remote-lies", "remote-429", "remote-dies", "remote-worker"),
+    *("clock", "versions", "database", "remote-hangs", "remote-lies", "remote-429", "remote-dies", "remote-worker"),
 )
 """Known before anything is loaded."""
 

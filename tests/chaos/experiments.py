@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.chaos import clocks, disk, kills, remote, servers, versions
+from tests.chaos import clocks, database, disk, kills, remote, servers, versions
 from tests.chaos.scene import Row, Scene
 
 EXPERIMENTS: dict[str, Callable[[Scene], Row]] = {
@@ -18,6 +18,7 @@ EXPERIMENTS: dict[str, Callable[[Scene], Row]] = {
     "read-only": disk.read_only,
     "clock": clocks.jumps,
     "versions": versions.migrations,
+    "database": database.goes_away,
     "remote-hangs": remote.hangs,
     "remote-lies": remote.lies,
     "remote-429": remote.wants_to_be_left_alone,

@@ -1,5 +1,6 @@
 """What all experiments share: a workspace of tiny encoders, jobs on it, and the question whether all of it is whole."""
 
+import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from muc_core.jobs.tasks.strength_sweep import StrengthSweepSettings
 from muc_core.jobs.tasks.train import TrainJob
 from muc_core.jobs.tuning.measure import QUICK as QUICK_LOOK
 from muc_core.workspace import Workspace
+from muc_core.workspace.place import VARIABLE
 from tests import tuned
 from tests.chaos import notes
 from tests.chaos.forks import Fork, fork_worker
@@ -118,6 +120,7 @@ class Scene:
 
 def prepare() -> None:
     """Workers are forked, states are kept at every step, and whoever vanished is missed soon."""
+    os.environ.pop(VARIABLE, None)
     launcher._start = fork_worker  # type: ignore[assignment]
     training.KEEP_AFTER_S, training.KEEP_SHARE = 0.0, 1e9
     table.START_WITHIN_S = 3.0

@@ -53,6 +53,7 @@ COMMANDS = [
     ("jobs", "follow"),
     ("jobs", "cancel"),
     ("jobs", "resume"),
+    ("jobs", "work"),
     ("keys",),
     ("keys", "new"),
     ("keys", "show"),

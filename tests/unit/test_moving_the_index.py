@@ -127,10 +127,14 @@ def test_what_was_begun_and_failed_is_made_again(home: Path, url: str, monkeypat
 
 def test_killed_at_any_moment_it_is_here_or_there(home: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = rows(home)
-    for trial in range(6):
+    monkeypatch.setenv(VARIABLE, url)
+    began = time.monotonic()
+    move_index(home)
+    took = time.monotonic() - began
+    for trial in range(8):
         monkeypatch.setenv(VARIABLE, url)
         back = (place := read_place(home)) is not None and place.database is not None
-        _killed(home, after_s=0.02 + 0.04 * trial, back=back)
+        _killed(home, after_s=took * (trial + 0.5) / 6, back=back)
         place = read_place(home)
         if place is None or place.database is None:
             monkeypatch.delenv(VARIABLE)

@@ -18,7 +18,8 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer, default_bpe
 from torch import Tensor, nn
 
-import muc_core.encoders.tiny_resnet  # noqa: F401  (registers the image tower with timm)
+import muc_core.encoders.meru_vit
+import muc_core.encoders.tiny_resnet  # noqa: F401  (the same)
 from muc_core.data.augment import AugmentSettings
 from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.device import compute_device

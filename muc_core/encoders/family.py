@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from muc_core.data.augment import AugmentSettings
 from muc_core.encoders.base import Encoder
 from muc_core.encoders.checkpoint import full
+from muc_core.encoders.chunks import Encode, in_chunks
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.encoders.parallel import Share
 from muc_core.encoders.preprocessing import Preprocessing
@@ -35,6 +36,9 @@ class Batch:
             batch they are.
         share: which of the n samples are here; None: all of them.
         labels: int64 `[n]` class numbers of all n samples, or None for families that learn without classes.
+        chunk_size: most samples that pass through the model at once; None: all that are here.
+        low_precision: the model computes in bfloat16 where that is safe, and what becomes of its vectors does not:
+            cosines near 1 divided by a temperature would have errors as large as what is learned from them.
     """
 
     images: Tensor
@@ -44,6 +48,8 @@ class Batch:
     draw: Callable[[Tensor, Share | None], Tensor]
     share: Share | None = None
     labels: Tensor | None = None
+    chunk_size: int | None = None
+    low_precision: bool = False
 
     @property
     def n(self) -> int:
@@ -53,6 +59,17 @@ class Batch:
     def view(self) -> Tensor:
         """A new random view of the pictures that are here, float32 `[m, 3, size, size]` in [0, 1]."""
         return self.draw(self.images, self.share)
+
+    def through(self, model: Model, rows: Tensor, encode: Encode | None = None) -> Tensor:
+        """Rows `[m, ...]` to vectors `[m, d]`, by the model or a method of it; float32 or finer.
+
+        Raises:
+            MucError: as `in_chunks`.
+        """
+        encode = encode or model
+        with torch.autocast(rows.device.type, torch.bfloat16, enabled=self.low_precision):
+            vectors = encode(rows) if self.chunk_size is None else in_chunks(model, encode, rows, self.chunk_size)
+        return vectors.to(torch.promote_types(vectors.dtype, torch.float32))
 
     def joined(self, part: Tensor) -> Tensor:
         """Rows `[m, ...]` of the samples that are here to those of all `[n, ...]`, with gradients."""
@@ -93,7 +110,7 @@ class Family(Protocol):
     """Model building, the loss, and the encoder around trained weights.
 
     `loss`, `contrasts` and `sides` are those of the whole step, on every process: a family passes the samples that are
-    here through the model and joins the vectors (`Batch.joined`).
+    here through the model (`Batch.through`) and joins the vectors (`Batch.joined`).
 
     Attributes:
         has_text: learns from captions.

@@ -213,7 +213,9 @@ class Trainer:
 
         if settings.temperature is not None:
             family.set_temperature(model, settings.temperature)
-        self._accelerator = Accelerator(mixed_precision=_precision(settings))
+        # accelerate lets a process choose its precision once, for all trainers
+        self._accelerator = Accelerator(mixed_precision="no")
+        self._low_precision = _low_precision(settings)
         if settings.channels_last:
             model = model.to(memory_format=torch.channels_last)
         device = self._accelerator.device
@@ -354,6 +356,8 @@ class Trainer:
             draw=self._view,
             share=share,
             labels=torch.cat(labels).to(device) if labels else None,
+            chunk_size=self.settings.chunk_size,
+            low_precision=self._low_precision,
         )
 
     def _saliency_mask(self) -> Mask:
@@ -386,7 +390,7 @@ class Trainer:
             group["lr"] = self.settings.learning_rate * _schedule(self._step, self.total_steps, self.settings)
         batch = self.batch(retain, forget)
         step = Step(self.family, self.model, batch, self.settings, self._fraction, self.calibration(), self._original)
-        with self._accelerator.autocast(), JointBatchNorm() if world_size() > 1 else nullcontext():
+        with JointBatchNorm() if world_size() > 1 else nullcontext():
             terms = dict(self.method.objective(step))
             if self.settings.contrast > 0:
                 terms["contrast"] = self._contrast(batch.only(batch.retain))
@@ -469,12 +473,11 @@ def _checkpoint_steps(total: int, count: int) -> set[int]:
     return {round(total * (k + 1) / count) for k in range(count)}
 
 
-def _precision(settings: TrainingSettings) -> str:
+def _low_precision(settings: TrainingSettings) -> bool:
+    """Whether to compute in bfloat16 where that is safe."""
     if settings.precision != "auto":
-        return "bf16" if settings.precision == "bfloat16" else "no"
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "no"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "no"
+        return settings.precision == "bfloat16"
+    return torch.cuda.is_bf16_supported() if torch.cuda.is_available() else torch.cpu._is_avx512_bf16_supported()
 
 
 def _optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:

@@ -59,7 +59,15 @@ class TrainingSettings(BaseModel):
         description="tau of a two-view loss: lower tells pictures apart more sharply; empty: as it is. CLIP learns it.",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Arithmetic; auto takes bfloat16 on a GPU or a CPU built for it, otherwise float32."
+        "auto",
+        description="Arithmetic of the encoder; auto takes bfloat16 on a GPU or a CPU built for it, otherwise float32. "
+        "Losses are always computed in float32.",
+    )
+    chunk_size: int | None = Field(
+        None,
+        ge=1,
+        description="Most pictures that pass through the encoder at once, for a large batch_size in little memory "
+        "(GradCache): same result, a third more computing, no batch norm; empty: all.",
     )
     channels_last: bool = Field(True, description="Memory layout that lets convolutions run faster.")
     augment: AugmentSettings | None = Field(

@@ -47,7 +47,7 @@ def test_a_form_has_a_widget_of_the_right_kind_for_every_field() -> None:
     assert {widget.label for widget in app.number_input} == {
         *("Alpha", "Beta", "Gamma", "Epochs", "Batch size", "Learning rate"),
         *("Warmup", "Momentum", "Weight decay", "Gradient clip", "Salient", "Checkpoints", "Temperature"),
-        *("Contrast", "Contrast temperature"),
+        *("Contrast", "Contrast temperature", "Chunk size"),
     }
     assert [caption.value for caption in app.caption] == [
         "Augment keeps its default here; the command line can set it."

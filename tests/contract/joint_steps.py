@@ -7,7 +7,7 @@ import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -34,10 +34,26 @@ COMBINATIONS = [
 ]
 
 
-def trainer(family_name: str, method_name: str) -> Trainer:
+LOW = ("clip", "meru", "moco", "simclr")
+"""Families whose step of AC is also made in bfloat16."""
+
+CHUNKED = {"moco": "timm/test_vit:16@32", "simclr": "timm/test_vit:16"}
+"""Families whose step of AC is also made in chunks, with architectures without batch norm."""
+
+Arithmetic = Literal["float64", "float32", "bfloat16"]
+
+
+def trainer(
+    family_name: str,
+    method_name: str,
+    *,
+    arithmetic: Arithmetic = "float64",
+    architecture: str | None = None,
+    chunk_size: int | None = None,
+) -> Trainer:
     """Steps of ten and nine samples: the processes' parts differ in length.
 
-    In float64: rounding on the two sides of a ReLU's kink would make gradients differ.
+    In float64, as a rule: rounding on the two sides of a ReLU's kink would make gradients differ.
     """
     family, method = FAMILIES.get(family_name), METHODS.get(method_name)
     settings = method.settings(
@@ -47,7 +63,8 @@ def trainer(family_name: str, method_name: str) -> Trainer:
         optimizer="sgd",
         learning_rate=1e-3,
         gradient_clip=None,
-        precision="float32",
+        precision="bfloat16" if arithmetic == "bfloat16" else "float32",
+        chunk_size=chunk_size,
         **OWN.get(method_name, {}),
     )
     data = TrainingSet(
@@ -56,10 +73,12 @@ def trainer(family_name: str, method_name: str) -> Trainer:
         CALIBRATION if method.calibration else None,
         tiny.CLASSES,
     )
-    architecture = ARCHITECTURES.get(family_name, family.default_architecture)
-    model = family.build(architecture, 0).double()
-    for module in model.modules():
-        module.register_forward_pre_hook(in_float64)
+    architecture = architecture or ARCHITECTURES.get(family_name, family.default_architecture)
+    model = family.build(architecture, 0)
+    if arithmetic == "float64":
+        model.double()
+        for module in model.modules():
+            module.register_forward_pre_hook(in_float64)
     return Trainer(model, family, architecture, method, data, settings, Seeds.from_one(3))
 
 
@@ -87,6 +106,17 @@ def main() -> None:
             seen.append(step(run, checkpoints))
         if rank() == 0:
             torch.save(seen, folder / f"{family}-{method}.pt")
+    for family in LOW:
+        low = trainer(family, "ac", arithmetic="bfloat16")
+        _save(step(low, low.run()), folder / f"{family}-low.pt")
+    for family, architecture in CHUNKED.items():
+        chunked = trainer(family, "ac", architecture=architecture, chunk_size=2)
+        _save(step(chunked, chunked.run()), folder / f"{family}-chunked.pt")
+
+
+def _save(seen: dict[str, Any], path: Path) -> None:
+    if rank() == 0:
+        torch.save(seen, path)
 
 
 if __name__ == "__main__":

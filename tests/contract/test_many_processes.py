@@ -4,29 +4,20 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from muc_core.encoders.checkpoint import load_training_state
-from tests.contract.joint_steps import COMBINATIONS, step, trainer
+from tests.contract.joint_steps import CHUNKED, COMBINATIONS, LOW, step, trainer
 
 ROOT = Path(__file__).parents[2]
 
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def _any_precision() -> Iterator[None]:
-    """accelerate lets a process choose its precision once; other tests here have chosen."""
-    AcceleratorState._reset_state()
-    yield
-    AcceleratorState._reset_state()
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +59,32 @@ def test_two_processes_make_the_steps_of_one(family: str, method: str, of_two: P
         assert expected["gradients"]
         for kind in ("gradients", "buffers"):
             assert_same(found[kind], expected[kind])
+
+
+@pytest.mark.parametrize("family", LOW)
+def test_in_bfloat16_two_differ_from_one_no_more_than_one_from_single_precision(family: str, of_two: Path) -> None:
+    found = torch.load(of_two / f"{family}-low.pt", weights_only=True)
+    low, single = (
+        step(run, run.run()) for run in (trainer(family, "ac", arithmetic=kind) for kind in ("bfloat16", "float32"))
+    )
+    assert found["terms"] == pytest.approx(low["terms"], abs=2**-6)
+    rounding = distance(low["gradients"], single["gradients"])
+    assert 0 < rounding < 0.2
+    assert distance(found["gradients"], low["gradients"]) <= rounding
+
+
+def distance(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> float:
+    """Norm of the difference as a share of the norm."""
+    first, second = (torch.cat([given[name].flatten() for name in expected]) for given in (found, expected))
+    return float((first - second).norm() / second.norm())
+
+
+@pytest.mark.parametrize("family", CHUNKED)
+def test_two_processes_in_chunks_make_the_step_of_one_without(family: str, of_two: Path) -> None:
+    run = trainer(family, "ac", architecture=CHUNKED[family])
+    found, expected = torch.load(of_two / f"{family}-chunked.pt", weights_only=True), step(run, run.run())
+    assert found["terms"] == pytest.approx(expected["terms"], abs=1e-5)
+    assert_same(found["gradients"], expected["gradients"])
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -9,7 +9,7 @@ import io
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,12 @@ class ClipEncoder:
         return vectors.float().cpu()
 
 
+def tokens_in(batch: Batch) -> Tensor:
+    """Its captions."""
+    assert batch.tokens is not None  # the engine gives them to families with text
+    return batch.tokens
+
+
 def preprocessing_of(model: open_clip.CLIP) -> Preprocessing:
     """What the image tower names as its own: size, mean and deviation; the interpolation is CLIP's bicubic one."""
     size = model.visual.image_size
@@ -183,8 +189,9 @@ class ClipFamily:
 
     def _features(self, model: open_clip.CLIP, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         images = preprocessing_of(model).normalise(batch.view())
-        image_features, text_features, scale, *_ = model(images, batch.tokens)
-        return batch.joined(image_features), batch.joined(text_features), scale
+        image_features = batch.through(model, images, partial(model.encode_image, normalize=True))
+        text_features = batch.through(model, tokens_in(batch), partial(model.encode_text, normalize=True))
+        return batch.joined(image_features), batch.joined(text_features), model.logit_scale.exp()
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         value: Tensor = open_clip.ClipLoss()(*self._features(model, batch))

@@ -11,14 +11,14 @@ that they are to be compared by distance, and with which c.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import open_clip
 import torch
 from torch import Tensor, nn
 
 from muc_core.data.augment import AugmentSettings
-from muc_core.encoders.families.clip import MAX_LOGIT_SCALE, TINY, ClipEncoder, ClipFamily, preprocessing_of
+from muc_core.encoders.families.clip import MAX_LOGIT_SCALE, TINY, ClipEncoder, ClipFamily, preprocessing_of, tokens_in
 from muc_core.encoders.family import Batch, fit_weights
 from muc_core.encoders.loaders import register_family
 from muc_core.encoders.manifest import EncoderManifest
@@ -94,12 +94,6 @@ class MeruModel(nn.Module):
         """Token ids to space parts `[n, d]`."""
         return exp_map(self.log_text_scale.exp() * self.towers.encode_text(tokens), self.curvature)
 
-    def forward(self, images: Tensor, tokens: Tensor) -> Points:
-        """Prepared pictures and token ids of their texts to points."""
-        return Points(
-            self.encode_image(images), self.encode_text(tokens), self.curvature, self.towers.logit_scale.exp()
-        )
-
 
 class MeruEncoder(ClipEncoder):
     """Image and text tower of a trained MERU model as a black box."""
@@ -141,9 +135,10 @@ class MeruFamily:
 
     def points(self, model: MeruModel, batch: Batch) -> Points:
         """A view of each picture and its caption in hyperbolic space."""
-        images = preprocessing_of(model.towers).normalise(batch.view())
-        points: Points = model(images, batch.tokens)
-        return replace(points, images=batch.joined(points.images), texts=batch.joined(points.texts))
+        pictures = preprocessing_of(model.towers).normalise(batch.view())
+        images = batch.through(model, pictures, model.encode_image)
+        texts = batch.through(model, tokens_in(batch), model.encode_text)
+        return Points(batch.joined(images), batch.joined(texts), model.curvature, model.towers.logit_scale.exp())
 
     def loss(self, model: MeruModel, batch: Batch) -> Tensor:
         return torch.stack([anchor_loss(contrast).mean() for contrast in self.contrasts(model, batch)]).mean()

@@ -137,18 +137,20 @@ class MoCoFamily:
         return info_nce(contrast).mean()
 
     def contrasts(self, model: MoCoModel, batch: Batch) -> Sequence[Contrast]:
-        queries, keys = batch.joined(model(batch.view())), batch.joined(model.keys(batch.view()))
+        queries = batch.joined(batch.through(model, batch.view()))
+        keys = batch.joined(batch.through(model, batch.view(), model.keys))
         model.hold(keys)
         contrast = against_queue(queries, keys, model.queue.clone(), model.temperature)
         if len(batch.partner):
             forget = batch.only(batch.forget)
-            third = forget.joined(model.keys(forget.view()))
+            third = forget.joined(forget.through(model, forget.view(), model.keys))
             contrast = replace(contrast, calibration=(queries[batch.forget] * third).sum(dim=1))
         return (contrast,)
 
     def sides(self, model: MoCoModel, batch: Batch) -> tuple[Tensor, Tensor]:
         # not its keys: the black box has no momentum encoder
-        return batch.joined(model(batch.view())), batch.joined(model(batch.view()))
+        first, second = (batch.joined(batch.through(model, batch.view())) for _ in range(2))
+        return first, second
 
     def alignment(self, model: MoCoModel, left: Tensor, right: Tensor) -> Tensor:
         return left @ right.T

@@ -55,7 +55,7 @@ class SimCLRFamily:
             parts.append(batch.only(batch.forget))
         views = [part.view() for part in parts]
         # together, so that batch norm sees the forget samples' third view among the others
-        vectors = model(torch.cat(views)).split([len(view) for view in views])
+        vectors = torch.split(batch.through(model, torch.cat(views)), [len(view) for view in views])
         first, second, *third = (part.joined(found) for part, found in zip(parts, vectors, strict=True))
         contrasts = two_view(first, second, model.temperature)
         if not third:
@@ -66,7 +66,8 @@ class SimCLRFamily:
         ]
 
     def sides(self, model: TwoViewModel, batch: Batch) -> tuple[Tensor, Tensor]:
-        return batch.joined(model(batch.view())), batch.joined(model(batch.view()))
+        first, second = (batch.joined(batch.through(model, batch.view())) for _ in range(2))
+        return first, second
 
     def alignment(self, model: TwoViewModel, left: Tensor, right: Tensor) -> Tensor:
         return left @ right.T

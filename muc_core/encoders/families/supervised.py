@@ -115,14 +115,15 @@ class SupervisedFamily:
         return None
 
     def loss(self, model: SupervisedModel, batch: Batch) -> Tensor:
-        return F.cross_entropy(batch.joined(model(batch.view())), _labels(batch))
+        return F.cross_entropy(batch.joined(batch.through(model, batch.view())), _labels(batch))
 
     def contrasts(self, model: SupervisedModel, batch: Batch) -> Sequence[Contrast]:
-        logits = batch.joined(model(batch.view()))
+        logits = batch.joined(batch.through(model, batch.view()))
         return (Contrast(logits, _labels(batch), torch.ones((), device=logits.device)),)
 
     def sides(self, model: SupervisedModel, batch: Batch) -> tuple[Tensor, Tensor]:
-        first, second = (F.normalize(batch.joined(model.features(batch.view())), dim=1) for _ in range(2))
+        features = (batch.joined(batch.through(model, batch.view(), model.features)) for _ in range(2))
+        first, second = (F.normalize(h, dim=1) for h in features)
         return first, second
 
     def alignment(self, model: SupervisedModel, left: Tensor, right: Tensor) -> Tensor:

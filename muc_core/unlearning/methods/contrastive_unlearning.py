@@ -48,7 +48,7 @@ def objective(step: Step[ContrastiveUnlearningSettings]) -> Mapping[str, Tensor]
         return contrastive(step)
     assert batch.labels is not None  # it works on families with classes only
     # in one pass, so that batch norm sees forget and retain samples together
-    h = batch.joined(model.features(batch.view()))
+    h = batch.joined(batch.through(model, batch.view(), model.features))
     z, retain, forget = F.normalize(h, dim=1), batch.retain, batch.forget
     pushed = contrastive_unlearning(z[forget], z[retain], batch.labels[forget], batch.labels[retain], settings.tau)
     kept = F.cross_entropy(model.classifier(h[retain]), batch.labels[retain])

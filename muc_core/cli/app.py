@@ -8,6 +8,7 @@ from muc_core import __version__
 from muc_core.cli import demo, encoders, jobs, keys, workspace
 from muc_core.cli.audit import audit
 from muc_core.cli.bench import bench_methods
+from muc_core.cli.embed import embed
 from muc_core.cli.evaluate import evaluate
 from muc_core.cli.group import Speaking
 from muc_core.cli.log import log
@@ -36,6 +37,7 @@ app.command()(verify)
 app.command()(watch)
 app.command()(log)
 app.command()(matrices)
+app.command()(embed)
 app.command()(stress)
 app.command()(sweep)
 app.command()(evaluate)

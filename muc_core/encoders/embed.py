@@ -47,9 +47,17 @@ def embed_images(
 
 
 def embed_texts(
-    encoder: Encoder, texts: Sequence[str], *, batch_size: int = 256, progress: Progress = SILENT
+    encoder: Encoder,
+    texts: Sequence[str],
+    *,
+    rows: range | None = None,
+    batch_size: int = 256,
+    progress: Progress = SILENT,
 ) -> Tensor:
-    """Vectors of texts, float32 `[n, d]`. Raises `MissingTextTower`; `MucError` when one is not finite."""
+    """Vectors of texts or of those at `rows`, float32 `[n, d]`.
+
+    Raises `MissingTextTower`; `MucError` when one is not finite.
+    """
     if not encoder.has_text:
         raise MissingTextTower(f"the encoder {encoder.name!r} has no text tower; give it pictures only (two-view mode)")
     return _embed(
@@ -59,6 +67,7 @@ def embed_texts(
         batch_size,
         progress,
         f"captions through {encoder.name}",
+        rows,
     )
 
 

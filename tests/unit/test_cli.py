@@ -34,6 +34,7 @@ COMMANDS = [
     ("unlearn",),
     ("audit",),
     ("matrices",),
+    ("embed",),
     ("presets",),
     ("serve-encoder",),
     ("stress",),

@@ -166,7 +166,7 @@ class TestSettings:
 
     def test_which_kinds_several_processes_can_do(self) -> None:
         joint = {kind for kind in task_kinds() if find_task(kind).joint}
-        assert joint - {"together"} == {"train", "unlearn"}
+        assert joint - {"together"} == {"train", "unlearn", "embed"}
 
     def test_no_slurm_here(self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", "")

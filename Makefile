@@ -3,6 +3,7 @@
 
 PYTHON ?= python3.11
 PORT ?= 8501
+MINUTES ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -13,7 +14,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint format advisories bench chaos hostile results schemas clean distclean browser database
+.PHONY: help install run test lint format advisories bench chaos fuzz hostile results schemas clean distclean browser database
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +41,9 @@ advisories: $(INSTALLED_DEV) ## ask the package index for security advisories on
 hostile: $(INSTALLED_DEV) ## send a thousand hostile files through every entry point and print what became of them
 	rm -rf build/hostile
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.hostile build/hostile
+
+fuzz: $(INSTALLED_DEV) ## give every parser damaged and invented input for MINUTES=10 of computing (ARGS=)
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.fuzz --minutes $(MINUTES) $(ARGS)
 
 format: $(INSTALLED_DEV) ## mend formatting and import order
 	$(BIN)/ruff format .

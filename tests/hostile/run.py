@@ -198,14 +198,14 @@ def _judge(case: Case, told: dict[str, Any], ended: str | None, grown: int) -> t
     sentences = told["told"]
     end = "refused" if sentences else "used"
     for sentence in sentences:
-        if fault := _wrong_with(sentence):
+        if fault := wrong_with(sentence):
             return end, f"{fault}: {sentence[:200]!r}"
     if case.expected not in ("either", end):
         return end, f"must be {case.expected}"
     return end, None
 
 
-def _wrong_with(sentence: str) -> str | None:
+def wrong_with(sentence: str) -> str | None:
     """What keeps a text from being fit to be shown to the user."""
     if not sentence.strip():
         return "says nothing"

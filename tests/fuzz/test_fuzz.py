@@ -1,0 +1,85 @@
+"""The short form of `make fuzz`: two seconds of computing for each parser; and what a fault is."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+
+from muc_core.errors import MucError
+from tests.fuzz.target import Target, fuzz
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_no_parser_ends_in_anything_but_a_sentence() -> None:
+    from tests.fuzz.targets import TARGETS  # reads some of the corpus of hostile files
+
+    found = [fuzz(target, cpu_s=2) for target in TARGETS.values()]
+    told = [f"{one.name}: {where}\n{example}" for one in found for where, example in one.faults.items()]
+    assert not told, "\n".join(told)
+    assert all(one.examples for one in found)
+
+
+def target(enter: Any) -> Target:
+    return Target("a parser", st.integers(0, 9), lambda example, folder: enter(example))
+
+
+def refuse_most(example: int) -> None:
+    if example > 2:
+        raise MucError("more than 2 is refused")
+
+
+def test_what_is_refused_in_a_sentence_is_no_fault() -> None:
+    found = fuzz(target(refuse_most), cpu_s=0.3)
+    assert not found.faults
+    assert 0 < found.refused < found.examples
+
+
+def test_the_same_seed_gives_the_same_examples(tmp_path: Path) -> None:
+    def note(name: str) -> list[str]:
+        with (tmp_path / name).open("w") as stream:
+            fuzz(target(lambda example: print(example, file=stream, flush=True)), cpu_s=0.1, first_seed=3)
+        return (tmp_path / name).read_text().split()
+
+    first, again = note("first"), note("again")
+    shorter = min(len(first), len(again))
+    assert shorter > 5
+    assert first[:shorter] == again[:shorter]
+
+
+def fall(example: int) -> None:
+    if example == 5:
+        os._exit(3)
+
+
+def speak_to_programmers(example: int) -> None:
+    if example == 5:
+        raise MucError("Traceback (most recent call last)")
+
+
+def divide(example: int) -> None:
+    1 / (example - 5)
+
+
+@pytest.mark.parametrize(
+    ("enter", "fault"),
+    [(divide, "ZeroDivisionError"), (speak_to_programmers, "AssertionError"), (fall, "ended with status")],
+)
+def test_anything_else_is_a_fault_with_its_example(enter: Any, fault: str) -> None:
+    found = fuzz(target(enter), cpu_s=0.3)
+    ((where, example),) = found.faults.items()
+    assert where.startswith(fault)
+    assert "5" in example
+
+
+def test_examples_have_a_folder_that_is_gone_afterwards() -> None:
+    def write(example: int, folder: Path) -> None:
+        assert Path.cwd() == folder
+        (folder / "file").write_text("content")
+
+    here = Path.cwd()
+    assert not fuzz(Target("a parser", st.just(1), write), cpu_s=0.001).faults
+    assert Path.cwd() == here
+    assert not (here / "file").exists()

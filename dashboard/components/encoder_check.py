@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from dashboard.components.job_follow import follow_job
+from dashboard.components.job_follow import follow_job, how_it_ended
 from dashboard.components.uploads import plain
 from dashboard.services import LARGE_BYTES, check_now, cost_of_check, size_of, workspace
 from muc_core.encoders.probes import Probe
@@ -40,8 +40,7 @@ def _one(record: EncoderRecord, *, brief: bool) -> None:
     if job is not None and job.active:
         follow_job(job, f"Checking {name}")
         return
-    if job is not None and job.state in ("failed", "lost"):
-        st.error(f"The check did not end: {plain(job.error or 'no reason is known')}", icon=":material/error:")
+    how_it_ended(job, "The check", "It can be made again.")
     found = read_check(workspace(), digest)
     if found is not None:
         _table(found, brief=brief)

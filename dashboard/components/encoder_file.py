@@ -6,9 +6,7 @@ import streamlit as st
 
 from dashboard.components.encoder_name import choose_name, saved
 from dashboard.components.encoder_report import Overrides, choose_overrides, show_report
-from dashboard.components.job_view import cancel_button, say
-from dashboard.components.page import errors_as_sentences
-from dashboard.components.uploads import plain
+from dashboard.components.job_follow import follow_job, how_it_ended
 from dashboard.services import LARGE_BYTES, add_file, keep_upload, open_clip_names, recognised, workspace
 from muc_core.errors import MucError
 from muc_core.jobs import Job, JobTable, submit
@@ -16,7 +14,6 @@ from muc_core.jobs.tasks.import_encoder import KIND, ImportEncoderSettings
 from muc_core.workspace.importing import RecognitionReport
 from muc_core.workspace.index import MANIFEST
 
-REFRESH_S = 1.0
 KINDS = ["pt", "pth", "ckpt", "bin", "safetensors", "onnx", "torchscript"]
 FORMATS = (
     "Known are CLIP in open_clip's and OpenAI's naming, SimCLR and MoCo checkpoints, models of torchvision and timm, "
@@ -126,10 +123,13 @@ def _look(part: str, source: ImportEncoderSettings | None, *, label: str, icon: 
         )
         job = _job(st.session_state.get(adding))
         if job is not None and job.active:
-            st.fragment(_follow, run_every=REFRESH_S)(job.id)
+            follow_job(job, "Adding it")
             return
-        if job is not None and job.state in ("failed", "lost"):
-            st.error(f"Not added: {plain(job.error or 'no reason is known')}", icon=":material/error:")
+        how_it_ended(job, "Adding it", "Nothing was kept of it.")
+        if job is not None and job.state == "done":
+            del st.session_state[adding]
+            _added(str(job.result["encoder"]))
+            st.rerun()
         st.button(
             "Add this encoder",
             type="primary",
@@ -162,7 +162,7 @@ def _report(source: ImportEncoderSettings) -> RecognitionReport | None:
     if job is None:
         return None
     if job.active:
-        st.fragment(_follow, run_every=REFRESH_S)(job.id)
+        follow_job(job, "Looking at it")
         return None
     if job.state != "done":
         raise MucError(job.error or f"looking at it was {job.state}; start it again")
@@ -190,16 +190,8 @@ def _add(source: ImportEncoderSettings, name: str, given: Overrides, adding: str
     except MucError as fault:
         saved(None, f"Not added: {fault}")
         return
+    _added(name)
+
+
+def _added(name: str) -> None:
     saved(name, f"{name} was added. Check it before you rely on it.")
-
-
-def _follow(job_id: str) -> None:
-    with errors_as_sentences():
-        job = JobTable(workspace()).job(job_id)
-        if not job.active:
-            if job.state == "done" and "encoder" in job.result:
-                name = str(job.result["encoder"])
-                saved(name, f"{name} was added. Check it before you rely on it.")
-            st.rerun()
-        st.progress(job.share, text=plain(say(job)))
-        cancel_button(job)

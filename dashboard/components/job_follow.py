@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.components.job_view import REFRESH_S, cancel_button, say
 from dashboard.components.page import errors_as_sentences
-from dashboard.components.uploads import plain
+from dashboard.components.words import plain
 from dashboard.services import workspace
 from muc_core.errors import MucError
 from muc_core.jobs import Job, JobTable
@@ -18,7 +18,7 @@ def follow_job(job: Job, what: str, so_far: Callable[[], object] = lambda: None)
     """Progress of a queued or running job, refreshed every second; the page runs anew when it has ended.
 
     Args:
-        what: it does, a word or two that begin the line.
+        what: it does, in a few words that begin the line.
         so_far: what the rest of the page shows of its results; when it changes, the page runs anew, too.
     """
     st.fragment(_follow, run_every=REFRESH_S)(job.id, what, so_far, so_far())
@@ -31,7 +31,8 @@ def how_it_ended(job: Job | None, what: str, next_step: str) -> None:
     if job.state == "cancelled":
         st.info(f"{what} was cancelled. {next_step}", icon=":material/cancel:")
         return
-    st.error(f"{what} did not end: {plain(_sentence(job.error))} {next_step}", icon=":material/error:")
+    reason = (job.error or "no reason is known").rstrip(".")
+    st.error(f"{what} did not end: {plain(reason)}. {next_step}", icon=":material/error:")
 
 
 def start_button(label: str, begin: Callable[[], object], *, key: str, main: bool = True) -> None:
@@ -62,8 +63,3 @@ def _follow(job_id: str, what: str, so_far: Callable[[], object], shown: object)
             st.rerun()
         st.progress(job.share, text=plain(f"{what}. {say(job)}"))
         cancel_button(job)
-
-
-def _sentence(error: str | None) -> str:
-    said = error or "no reason is known"
-    return said.rstrip(".") + "."

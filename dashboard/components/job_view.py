@@ -13,7 +13,7 @@ from dashboard.charts.style import CONFIG
 from dashboard.components.choices import AFTER, BEFORE
 from dashboard.components.links import linked_toggle
 from dashboard.components.page import errors_as_sentences, is_dark
-from dashboard.components.uploads import plain
+from dashboard.components.words import capital, plain, sentence
 from dashboard.services import workspace
 from dashboard.services.tune import can_keep, course_of, kept_from, stop_and_keep
 from muc_core.errors import MucError
@@ -252,11 +252,11 @@ def say(job: Job) -> str:
     if job.cancel_requested and job.active:
         return "Is being cancelled."
     if job.state == "queued":
-        return f"{(job.message or 'waiting for its turn').capitalize()}; one job runs at a time, the oldest first."
+        return f"{capital(job.message or 'waiting for its turn')}; one job runs at a time, the oldest first."
     if job.state == "running":
         if not job.step:
-            return f"{job.message or 'loading the encoder and the pictures'} …".capitalize()
-        return f"{job.message.capitalize()}, step {job.step:,} of {job.total:,}{time_left(job)}"
+            return f"{capital(job.message or 'loading the encoder and the pictures')} …"
+        return f"{capital(job.message)}, step {job.step:,} of {job.total:,}{time_left(job)}"
     if job.state == "done":
         made = f"The encoder {job.result['encoder']} is ready" if "encoder" in job.result else "Finished"
         return f"{made}{_took(job)}."
@@ -267,9 +267,7 @@ def say(job: Job) -> str:
         if (kept := kept_from(job)) is not None:
             return f"Cancelled{where}. Its checkpoint was kept as {kept}."
         return f"Cancelled{where}. No encoder was saved; nothing else has changed."
-    error = job.error or "it ended without a word"
-    begins = error[:1] if error.startswith(("http:", "https:")) else error[:1].upper()
-    return begins + error[1:].rstrip(".") + "."
+    return sentence(job.error or "it ended without a word")
 
 
 def time_left(job: Job) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from dashboard.components.uploads import plain
+from dashboard.components.words import plain, sentence
 from dashboard.services import MustAsk, Question, agree
 from muc_core.errors import MucError
 
@@ -20,9 +20,9 @@ def heading(title: str, purpose: str) -> None:
     st.caption(purpose)
 
 
-def _without_links(sentence: str) -> str:
-    """A sentence in which the name of a file cannot be a link, or a picture that the browser fetches from elsewhere."""
-    return re.sub(r"[<\[]", r"\\\g<0>", sentence)
+def _without_links(text: str) -> str:
+    """A text in which the name of a file cannot be a link, or a picture that the browser fetches from elsewhere."""
+    return re.sub(r"[<\[]", r"\\\g<0>", text)
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def errors_as_sentences() -> Iterator[None]:
     except MustAsk as asked:
         _ask(asked.question)
     except MucError as error:
-        st.error(_without_links(str(error)), icon=":material/error:")
+        st.error(_without_links(sentence(str(error))), icon=":material/error:")
     except Exception:
         log.exception("a page failed")
         st.error(

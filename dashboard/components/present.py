@@ -12,6 +12,7 @@ from dashboard.components.page import is_dark
 from dashboard.components.progress_bar import ProgressBar
 from dashboard.components.story_slides import MOST_TRACES, STEPS, tell
 from dashboard.components.uploads import kept_pictures, plain
+from dashboard.components.words import moment
 from dashboard.services import AuditPlan, PairData, controls_for, known_audit, make_audit, plan_audit
 from dashboard.services.evidence import evidence_of_kept, evidence_of_plan
 from dashboard.services.story import SIDE, Checked, Facts, Subject, Thought, kept_audits, subject_of, thought
@@ -158,8 +159,8 @@ def choose_verdict(
     here = "here"
     labels = {here: words.say("page.verdict_here")}
     for key, record in kept.items():
-        day = record.manifest.created[:10]
-        labels[key] = words.say("page.verdict_saved", date=day, title=record.manifest.title)
+        made = moment(record.manifest.created)
+        labels[key] = words.say("page.verdict_saved", date=made, title=record.manifest.title)
     chosen = here
     if kept:
         if st.session_state.get(VERDICT) not in labels:  # a new session, or it belonged to another pair

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard.components.job_view import describe, say
 from dashboard.components.uploads import plain
+from dashboard.components.words import moment
 from dashboard.services import encoder_records, saved_audits, workspace
 from muc_core.jobs import JobTable
 from muc_core.workspace import EncoderRecord
@@ -112,7 +113,7 @@ def last_audits() -> None:
         return
     for record in records:
         manifest = record.manifest
-        st.markdown(plain(f"{manifest.created[:10]} {manifest.created[11:16]} UTC · {manifest.title}"))
+        st.markdown(plain(f"{moment(manifest.created)} · {manifest.title}"))
     st.page_link("app_pages/check_my_pictures.py", label="Open them on Check my pictures", icon=":material/history:")
 
 

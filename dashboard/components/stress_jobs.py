@@ -3,13 +3,12 @@
 import streamlit as st
 
 from dashboard.components.choices import Pair
-from dashboard.components.job_view import REFRESH_S, cancel_button, describe, duration, time_left
+from dashboard.components.job_follow import follow_job, how_it_ended, start_button
+from dashboard.components.job_view import describe, duration
 from dashboard.components.links import linked_state
-from dashboard.components.page import errors_as_sentences
 from dashboard.components.stress_form import stress_form
 from dashboard.components.stress_result import show_stress
 from dashboard.components.words import plain, sentence
-from dashboard.services import workspace
 from dashboard.services.stress import (
     StressForecast,
     forecast,
@@ -20,10 +19,8 @@ from dashboard.services.stress import (
 )
 from muc_core.errors import MucError
 from muc_core.evaluation.stress import ResidualStress
-from muc_core.jobs import Job, JobTable
 from muc_core.jobs.stress_plan import ResidualStressSettings
 
-FAULT = "stress fault"
 EARLIER = "earlier stress"
 
 
@@ -49,8 +46,7 @@ def _offer(settings: ResidualStressSettings, expected: StressForecast) -> None:
     job = next((job for job in stress_jobs() if job.settings == asked), None)
     if job is not None and job.active:
         return  # its progress is shown with that of the others
-    if job is not None and job.state in ("failed", "lost"):
-        st.error(f"The test did not end: {plain(job.error or 'no reason is known')}", icon=":material/error:")
+    how_it_ended(job, "The test", "Nothing was kept of it.")
     with st.container(border=True, key="stress-offer"):
         st.markdown(f"**{plain(_what(expected))}**")
         st.markdown(plain(_cost(settings, expected)))
@@ -59,17 +55,7 @@ def _offer(settings: ResidualStressSettings, expected: StressForecast) -> None:
                 ":material/info: Without Retrain it is not known what pictures would do that the encoder truly never "
                 "saw, so the result says less."
             )
-        st.button(
-            "Start the stress test",
-            type="primary",
-            icon=":material/play_arrow:",
-            on_click=_start,
-            args=(settings,),
-        )
-        if job is not None and job.state == "cancelled":
-            st.caption("It was cancelled; nothing was kept of it.")
-        if fault := st.session_state.pop(FAULT, None):
-            st.error(plain(fault), icon=":material/error:")
+        start_button("Start the stress test", lambda: start_stress(settings), key="start stress")
 
 
 def _what(expected: StressForecast) -> str:
@@ -95,38 +81,12 @@ def _cost(settings: ResidualStressSettings, expected: StressForecast) -> str:
     )
 
 
-def _start(settings: ResidualStressSettings) -> None:
-    try:
-        start_stress(settings)
-    except MucError as fault:
-        st.session_state[FAULT] = f"Not started: {fault}"
-
-
 def running_stresses() -> None:
     """Progress of all stress tests that are queued or running, whoever started them."""
     for job in stress_jobs():
         if job.active:
-            st.fragment(_follow, run_every=REFRESH_S)(job.id)
-
-
-def _follow(job_id: str) -> None:
-    with errors_as_sentences():
-        job = JobTable(workspace()).job(job_id)
-        if not job.active:
-            st.rerun()
-        with st.container(border=True, key=f"stress-{job.id}"):
-            st.markdown(f"**{plain(describe(job))}**")
-            st.progress(job.share, text=plain(_says(job)))
-            cancel_button(job)
-
-
-def _says(job: Job) -> str:
-    if job.cancel_requested:
-        return "Is being cancelled."
-    if job.state == "queued":
-        return f"{(job.message or 'waiting for its turn').capitalize()}; one job runs at a time, the oldest first."
-    doing = job.message or "loading encoders and pictures"
-    return f"{doing[:1].upper()}{doing[1:]} · {job.share:.0%}{time_left(job)}".replace("%", " %")
+            with st.container(border=True, key=f"stress-{job.id}"):
+                follow_job(job, describe(job))
 
 
 def earlier_stresses(*, but: str | None) -> None:
@@ -141,7 +101,7 @@ def earlier_stresses(*, but: str | None) -> None:
     chosen = st.selectbox(
         "Earlier stress tests",
         list(known),
-        format_func=lambda key: f"{known[key].made:%Y-%m-%d %H:%M} UTC · {label(known[key].result)}",
+        format_func=lambda key: f"{known[key].made:%Y-%m-%d %H:%M:%S} UTC · {label(known[key].result)}",
         label_visibility="collapsed",
         key=EARLIER,
         index=None,

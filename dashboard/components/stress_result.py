@@ -9,7 +9,7 @@ from dashboard.charts.style import CONFIG
 from dashboard.charts.verdict_looks import CAME_BACK_LOOKS, STRESS_LOOKS
 from dashboard.components.links import linked_state
 from dashboard.components.page import is_dark
-from dashboard.components.uploads import plain
+from dashboard.components.words import capital, plain
 from muc_core.evaluation.stress import VERDICT_MEANING, RelearningStress, ResidualStress, Verdict
 from muc_core.jobs.tasks.residual_stress import SavedStress
 
@@ -36,7 +36,7 @@ def show_stress(found: SavedStress, *, key: str) -> None:
     with st.container(border=True, key=f"stress-verdict-{key}"):
         st.markdown(f"## :{look.colour}[:material/{look.icon}: {look.word}]")
         meaning = VERDICT_MEANING[result.verdict].partition(": ")[2]
-        st.markdown(f"**{plain(meaning[:1].upper() + meaning[1:])}**")
+        st.markdown(f"**{plain(capital(meaning))}**")
         st.markdown(plain(NEXT[result.verdict]))
         st.caption(plain(_counts(result)))
         relearning_curve(result.relearning, key=key)

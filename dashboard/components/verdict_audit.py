@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.components.choices import Pair
 from dashboard.components.evidence_offer import evidence_offer
-from dashboard.components.job_follow import follow_job, start_button
+from dashboard.components.job_follow import follow_job, how_it_ended, start_button
 from dashboard.components.links import linked_number, linked_state
 from dashboard.components.stress_hint import offer_stress
 from dashboard.components.tables import csv_of
@@ -17,7 +17,7 @@ from dashboard.components.verdict import sureness_panel, verdict_card
 from dashboard.components.verdict_cards import verdict_cards
 from dashboard.components.verdict_collateral import collateral_panel
 from dashboard.components.verdict_controls import Controls
-from dashboard.components.words import plain, sentence
+from dashboard.components.words import moment, plain, sentence
 from dashboard.services import (
     AuditPlan,
     PairData,
@@ -175,8 +175,7 @@ def _offer_job(plan: AuditPlan, pictures: MyPictures, controls: Controls, data: 
     if job is not None and job.active:
         follow_job(job, "Auditing")
         return
-    if job is not None and job.state in ("failed", "lost"):
-        st.error(f"The audit did not end: {plain(job.error or 'no reason is known')}", icon=":material/error:")
+    how_it_ended(job, "The audit", "It can be started again.")
     with st.container(border=True, key="long-audit"):
         st.markdown("**This audit takes a while, so it runs in the background**, also when you close this page.")
         decoys = _ask_for_decoys(most_decoys(plan, data))
@@ -224,10 +223,7 @@ def earlier_audits() -> None:
     if not records:
         return
     st.subheader("Earlier audits", anchor=False)
-    labels = {
-        key: f"{record.manifest.created[:10]} {record.manifest.created[11:16]} UTC · {record.manifest.title}"
-        for key, record in records.items()
-    }
+    labels = {key: f"{moment(record.manifest.created)} · {record.manifest.title}" for key, record in records.items()}
     linked_state(EARLIER, {key: key for key in labels}, first=None, what="the audit")
     chosen = st.selectbox(
         "Earlier audits",

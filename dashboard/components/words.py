@@ -8,6 +8,11 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()<>#+\-!|$~:])", r"\\\1", text)
 
 
+def moment(stamp: str) -> str:
+    """A stamp in ISO 8601 and UTC, to the second, for people."""
+    return f"{stamp[:10]} {stamp[11:19]} UTC"
+
+
 def capital(text: str) -> str:
     """A text that begins small with a capital, unless it begins with the name of a file, a field or an address."""
     first, _, _ = text.partition(" ")

@@ -86,10 +86,10 @@ def signing_key(file: Path | None) -> "Ed25519PrivateKey":
 
 
 def _tell(file: Path, *, as_json: bool) -> None:
-    from muc_core.workspace.evidence import fingerprint_of, public_file, read_small
+    from muc_core.workspace.evidence import fingerprint_of, public_file, read_key_file
 
     public, mark = public_file(file), fingerprint_of(file)
-    pem = read_small(public, "make it anew with `muc keys new`").decode(errors="replace")
+    pem = read_key_file(public, "make it anew with `muc keys new`").decode(errors="replace")
     people = f"private key  {file}\npublic key   {public}\nfingerprint  {mark}\n\n{pem}"
     emit({"private": str(file), "public": str(public), "fingerprint": mark}, people, as_json=as_json)
 

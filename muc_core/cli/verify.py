@@ -66,11 +66,11 @@ def verify(
     from muc_core.evidence.keys import read_public_key
     from muc_core.evidence.verify import pictures_meant, verify_pack
     from muc_core.reports.evidence import write_reports
-    from muc_core.workspace.evidence import read_small
+    from muc_core.workspace.evidence import read_key_file
 
     signer = None
     if public_key is not None:
-        signer = read_public_key(read_small(public_key, "name the signer's public key"), str(public_key))
+        signer = read_public_key(read_key_file(public_key, "name the signer's public key"), str(public_key))
     try:
         with pack.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from muc_core.data.files import read_file
 from muc_core.errors import MucError
 from muc_core.evidence.keys import (
     Ed25519PrivateKey,
@@ -24,6 +25,7 @@ from muc_core.workspace.files import new_file, write_file, writing
 from muc_core.workspace.workspace import Workspace, new_id
 
 SUFFIX = ".muc.zip"
+_MOST_BYTES_OF_A_KEY = 2**20
 
 
 def key_file(workspace: Workspace) -> Path:
@@ -67,29 +69,25 @@ def refuse_to_replace(file: Path) -> None:
 
 def is_locked(file: Path) -> bool:
     """Whether a private key asks for a passphrase. Raises `MucError` when it cannot be read."""
-    return b"ENCRYPTED" in read_small(file, "make a key with `muc keys new`, or name one with --key")
+    return b"ENCRYPTED" in read_key_file(file, "make a key with `muc keys new`, or name one with --key")
 
 
 def open_key(file: Path, passphrase: str) -> Ed25519PrivateKey:
     """The private key of a file. Raises `MucError` when there is none or it stays locked."""
-    pem = read_small(file, "make a key with `muc keys new`, or name one with --key")
+    pem = read_key_file(file, "make a key with `muc keys new`, or name one with --key")
     return read_private_key(pem, passphrase, str(file))
 
 
 def fingerprint_of(file: Path) -> str:
     """Of a private key, by the public one beside it. Raises `MucError` when that is not there."""
     public = public_file(file)
-    pem = read_small(public, "`muc keys new` makes a key and this file beside it")
+    pem = read_key_file(public, "`muc keys new` makes a key and this file beside it")
     return fingerprint(read_public_key(pem, str(public)))
 
 
-def read_small(file: Path, otherwise: str) -> bytes:
-    """A small file's bytes. Raises `MucError` that ends in what to do otherwise."""
-    try:
-        with file.open("rb") as stream:
-            return stream.read(2**20)
-    except OSError as error:
-        raise MucError(f"{file} cannot be read ({error.strerror or error}); {otherwise}") from error
+def read_key_file(file: Path, otherwise: str) -> bytes:
+    """The content of a key's file. Raises `MucError` that ends in what to do otherwise."""
+    return read_file(file, str(file), _MOST_BYTES_OF_A_KEY, otherwise=otherwise)
 
 
 @dataclass(frozen=True)

@@ -424,7 +424,7 @@ def test_a_name_of_open_clip_becomes_a_job(workspace: Workspace, monkeypatch: py
     (job,) = JobTable(workspace).jobs()
     JobTable(workspace).close(job.id, "failed", error="there is no network")
     run(page)
-    assert "there is no network" in page.error[0].value
+    assert "There is no network." in page.error[0].value
 
 
 @pytest.mark.parametrize(

@@ -37,18 +37,6 @@ def test_what_is_refused_in_a_sentence_is_no_fault() -> None:
     assert 0 < found.refused < found.examples
 
 
-def test_the_same_seed_gives_the_same_examples(tmp_path: Path) -> None:
-    def note(name: str) -> list[str]:
-        with (tmp_path / name).open("w") as stream:
-            fuzz(target(lambda example: print(example, file=stream, flush=True)), cpu_s=0.1, first_seed=3)
-        return (tmp_path / name).read_text().split()
-
-    first, again = note("first"), note("again")
-    shorter = min(len(first), len(again))
-    assert shorter > 5
-    assert first[:shorter] == again[:shorter]
-
-
 def fall(example: int) -> None:
     if example == 5:
         os._exit(3)

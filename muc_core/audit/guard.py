@@ -75,8 +75,18 @@ def separate(first: Pixels, second: Pixels, *, seed: int, permutations: int = 49
     Leave-one-out is exact for ridge: with the hat matrix H the prediction is (H y - h y) / (1 - h). It is linear in the
     labels, so that all permutations of them are one product. Features are centred and scaled without the labels.
     """
-    features = _features(first, second)
-    labels = np.r_[np.ones(len(first)), np.zeros(len(second))]
+    return separable(_features(first, second), len(first), seed=seed, permutations=permutations)
+
+
+def separable(features: Float64, first: int, *, seed: int, permutations: int = 499) -> Separation:
+    """The same of any features that are blind to meaning.
+
+    Args:
+        features: `[n + m, f]`, in any units.
+        first: n.
+    """
+    features = _scaled(features)
+    labels = np.r_[np.ones(first), np.zeros(len(features) - first)]
     generator = np.random.default_rng(seed)
     shuffled = np.stack([labels, *(generator.permutation(labels) for _ in range(permutations))])
     aucs = np.max([_aucs(features, shuffled, penalty) for penalty in PENALTIES], axis=0)
@@ -90,7 +100,11 @@ def _features(first: Pixels, second: Pixels) -> Float64:
     small = np.concatenate([thumbnails(first), thumbnails(second)])
     left, singular, _ = np.linalg.svd(small - small.mean(axis=0), full_matrices=False)
     keep = min(COMPONENTS, int((singular > 1e-9 * max(singular[0], 1e-30)).sum()))
-    features = np.hstack([statistics, left[:, :keep]])
+    return np.hstack([statistics, left[:, :keep]])
+
+
+def _scaled(features: Float64) -> Float64:
+    """Centred and in units of their spread, cut where they are extreme; those that do not vary are left out."""
     spread = features.std(axis=0)
     features = (features - features.mean(axis=0))[:, spread > 1e-9] / spread[spread > 1e-9]
     clipped = np.clip(features, -LARGEST, LARGEST)

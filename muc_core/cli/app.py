@@ -7,6 +7,7 @@ import typer
 from muc_core import __version__
 from muc_core.cli import demo, encoders, jobs, keys, workspace
 from muc_core.cli.audit import audit
+from muc_core.cli.audit_texts import audit_texts
 from muc_core.cli.bench import bench_methods
 from muc_core.cli.embed import embed
 from muc_core.cli.evaluate import evaluate
@@ -33,6 +34,7 @@ app.add_typer(demo.app, name="demo")
 app.command(cls=TrainCommand)(train)
 app.command(cls=UnlearnCommand)(unlearn)
 app.command()(audit)
+app.command()(audit_texts)
 app.command()(verify)
 app.command()(watch)
 app.command()(log)

@@ -33,6 +33,7 @@ COMMANDS = [
     ("train",),
     ("unlearn",),
     ("audit",),
+    ("audit-texts",),
     ("matrices",),
     ("embed",),
     ("presets",),

@@ -55,7 +55,7 @@ def test_leave_one_out_is_exact() -> None:
 def test_p_is_that_of_a_plain_loop_over_permutations(drawings: Pixels) -> None:
     first, second = drawings[:20], drawings[20:60]
     found = separate(first, second, seed=3, permutations=19)
-    features = guard._features(first, second)
+    features = guard._scaled(guard._features(first, second))
     labels = np.repeat([1.0, 0.0], [20, 40])
     generator = np.random.default_rng(3)
     observed = max(slow_aucs(features, labels, penalty) for penalty in guard.PENALTIES)

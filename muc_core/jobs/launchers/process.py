@@ -118,7 +118,9 @@ def _do(order: Order, progress: Progress) -> dict[str, JsonValue]:
     import torch
     from accelerate import PartialState
 
-    if not torch.cuda.is_available():
+    if torch.cuda.is_available():
+        _refuse_without_gpu(int(os.environ["LOCAL_RANK"]), torch.cuda.device_count())
+    else:
         os.environ["ACCELERATE_USE_CPU"] = "true"  # otherwise accelerate takes this process to be alone
     PartialState()
     shared = worker_threads() // int(os.environ["LOCAL_WORLD_SIZE"])
@@ -140,6 +142,14 @@ def _do(order: Order, progress: Progress) -> dict[str, JsonValue]:
             raise
     torch.distributed.destroy_process_group()
     return result
+
+
+def _refuse_without_gpu(local_rank: int, gpus: int) -> None:
+    if local_rank >= gpus and os.environ.get("ACCELERATE_USE_CPU") != "true":
+        raise MucError(
+            f"process {local_rank + 1} of a host has no GPU of its own ({gpus} can be seen there); set processes in "
+            "launchers.toml to the number of GPUs, or have ACCELERATE_USE_CPU=true in the environment"
+        )
 
 
 if __name__ == "__main__":

@@ -223,6 +223,15 @@ class TestCommands:
         }
 
 
+def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
+    process._refuse_without_gpu(1, 2)
+    with pytest.raises(MucError, match=r"process 3 of a host has no GPU of its own \(2 can be seen there\)"):
+        process._refuse_without_gpu(2, 2)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    process._refuse_without_gpu(2, 2)
+
+
 class TestBoard:
     def order(self, workspace: Workspace) -> Order:
         return Order(

@@ -47,7 +47,7 @@ def test_retained_pictures_of_known_data_are_in_the_audit_and_its_job(
     assert other.key != plan.key
 
     asked: list[AuditJob] = []
-    monkeypatch.setattr("dashboard.services.submit", lambda *given, unique: asked.append(given[2]))
+    monkeypatch.setattr("dashboard.services.audits.submit", lambda *given, unique: asked.append(given[2]))
     start_audit(plan, None, None, data)
     assert asked[0].retained is not None
     assert asked[0].retained.open().digest() == plan.retained.digest()
@@ -82,7 +82,7 @@ def test_decoys_hide_pictures_from_a_url_and_are_counted_beforehand(
     assert "6 of them decoys" in hidden_cost
 
     asked: list[AuditJob] = []
-    monkeypatch.setattr("dashboard.services.submit", lambda *given, unique: asked.append(given[2]))
+    monkeypatch.setattr("dashboard.services.audits.submit", lambda *given, unique: asked.append(given[2]))
     start_audit(plan, None, None, data, decoys=1)
     assert asked[0].decoys is not None
     assert (len(asked[0].decoys.ids), asked[0].decoys_each) == (6, 1)

@@ -65,5 +65,5 @@ def _failing_page() -> None:
 def test_what_a_file_is_called_is_no_link_on_a_page() -> None:
     page = AppTest.from_function(_failing_page, default_timeout=60).run()
     assert (
-        page.error[0].value == r"!\[x](http://example.org/beacon.png) \[y](javascript:alert(1)) \<b>.png is no picture"
+        page.error[0].value == r"!\[x](http://example.org/beacon.png) \[y](javascript:alert(1)) \<b>.png is no picture."
     )

@@ -53,7 +53,7 @@ def _storage(home: str) -> Storage:
     )
     return Storage(
         here.home,
-        here.database.name,
+        f"the database {here.database.name}" if here.database.shared else here.database.name,
         tuple(Place(what, path, _size(path)) for what, path in named),
         shutil.disk_usage(here.home).free,
     )

@@ -183,7 +183,8 @@ class PostgresDatabase(Database):
 
 
 def _first_line(error: DBAPIError) -> str:
-    return (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
+    line = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
+    return line.removeprefix("connection failed: ").removeprefix("connection is bad: ")
 
 
 def _trouble(error: DBAPIError) -> Trouble:

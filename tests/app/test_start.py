@@ -89,7 +89,7 @@ def test_settings_name_the_database_and_not_its_password(
 ) -> None:
     monkeypatch.setenv(VARIABLE, postgres_server.emptied_database())
     shown = visit(fresh, "settings")
-    assert f"is in 127.0.0.1:{postgres_server.port}/postgres." in said(shown).replace("\\", "")
+    assert f"is in the database 127.0.0.1:{postgres_server.port}/postgres." in said(shown).replace("\\", "")
     assert postgres_server.password not in str(shown)
 
 
@@ -99,7 +99,7 @@ def test_a_database_that_is_away_is_a_sentence_without_its_password(
     monkeypatch.setenv(VARIABLE, "postgresql://muc:hunter2-hunter2@127.0.0.1:1/muc")
     shown = fresh.run().switch_page("app_pages/jobs.py").run()
     (error,) = [error.value for error in shown.error]
-    assert error.startswith("the database 127.0.0.1:1/muc could not be reached")
+    assert error.startswith("The database 127.0.0.1:1/muc could not be reached")
     assert not shown.exception
     assert "hunter2" not in str(shown)
 

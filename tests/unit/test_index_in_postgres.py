@@ -1,6 +1,10 @@
 """The index in PostgreSQL, in a real server: what is refused and how, versions, restarts; a password is never told."""
 
+import os
 import socket
+import subprocess
+import sys
+import textwrap
 import threading
 import traceback
 from pathlib import Path
@@ -70,6 +74,20 @@ class TestUrl:
 
     def test_a_socket(self) -> None:
         assert name_of(read_url("postgresql:///muc?host=/run/postgresql")) == "/run/postgresql/muc"
+
+
+def test_the_driver_is_loaded_only_when_it_is_used(tmp_path: Path) -> None:
+    code = """
+        import sys
+        from pathlib import Path
+        from muc_core.jobs import JobTable
+        from muc_core.workspace import Workspace
+        JobTable(Workspace(Path(sys.argv[1]))).jobs()
+        sys.exit("psycopg" in sys.modules)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    assert subprocess.run(command, env=environment, check=False).returncode == 0
 
 
 @pytest.mark.postgres

@@ -340,7 +340,6 @@ class TestIndex:
         assert (workspace.home / "index.sqlite").exists()
 
 
-@pytest.mark.usefixtures("backend")
 class TestRuns:
     def test_a_run_comes_back_as_it_was_written(self, workspace: Workspace) -> None:
         run = begin(workspace)
@@ -364,11 +363,13 @@ class TestRuns:
         assert load_weights(two.path)["b"].dtype == torch.float16
         assert record.manifest.checkpoints[0].digest == file_digest(one.path)
 
+    @pytest.mark.usefixtures("backend")
     def test_ids_sort_by_age_and_runs_are_listed_newest_first(self, workspace: Workspace) -> None:
         ids = [begin(workspace).id for _ in range(4)]
         assert ids == sorted(ids)
         assert [record.manifest.id for record in workspace.runs()] == ids[::-1]
 
+    @pytest.mark.usefixtures("backend")
     def test_runs_can_be_asked_for_by_method_and_original(self, workspace: Workspace) -> None:
         begin(workspace, method="ac").finish()
         begin(workspace, method="l1").finish()
@@ -465,14 +466,15 @@ class TestRuns:
         with pytest.raises(UnknownName, match=run.manifest.id):
             workspace.run("20000101-000000-000000-0000")
 
+    @pytest.mark.usefixtures("backend")
     def test_a_deleted_run_is_gone(self, workspace: Workspace) -> None:
         run = begin(workspace).finish()
         workspace.delete_run(run.manifest.id)
         assert workspace.runs() == []
 
 
-@pytest.mark.usefixtures("backend")
 class TestAudits:
+    @pytest.mark.usefixtures("backend")
     def test_an_audit_comes_back_as_it_was_saved(self, workspace: Workspace) -> None:
         saved = workspace.save_audit(
             title="Mine",

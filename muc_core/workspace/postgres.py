@@ -120,12 +120,15 @@ class PostgresDatabase(Database):
 
     def _found(self, connection: Connection, workspace: str) -> Row[str, int | None] | None:
         """Whose tables of which version there are, None where there are none. Raises `MucError`."""
-        if not inspect(connection).has_table(identity.name):
+        tables = inspect(connection)
+        if not tables.has_table(identity.name):
             return None
-        found = connection.execute(select(identity.c.id, identity.c.version)).one()
-        if found.id != workspace:
+        ours = {column["name"] for column in tables.get_columns(identity.name)} >= set(identity.c.keys())
+        found = connection.execute(select(identity.c.id, identity.c.version)).one_or_none() if ours else None
+        if found is None or found.id != workspace:
             raise MucError(
-                f"the database {self.name} is the index of another workspace; name a database of its own in {VARIABLE}"
+                f"the database {self.name} is the index of another workspace, or another program's; name a database of "
+                f"its own in {VARIABLE}"
             )
         if found.version > SCHEMA_VERSION:
             raise newer_version(f"the database {self.name}", found.version, f"MUC_HOME and {VARIABLE}")

@@ -130,9 +130,12 @@ class TestRefusals:
     def test_tables_of_another_program(self, postgres_server: Server, url: str, tmp_path: Path) -> None:
         with postgres_server.connect() as connection:
             connection.execute("CREATE TABLE jobs (title TEXT)")
-        assert "has a table jobs of another program; name a database of its own" in refusal(
-            tmp_path / "home", postgres_server.password
-        )
+            told = refusal(tmp_path / "home", postgres_server.password)
+            assert "has a table jobs of another program; name a database of its own" in told
+            for columns in ("title TEXT", "id TEXT, version INTEGER"):
+                connection.execute(f"CREATE TABLE workspace ({columns})")
+                assert "or another program's; name a database" in refusal(tmp_path / "home", postgres_server.password)
+                connection.execute("DROP TABLE workspace")
 
     def test_another_workspace(self, postgres_server: Server, url: str, tmp_path: Path) -> None:
         Workspace(tmp_path / "first")

@@ -4,6 +4,7 @@ To everybody else such a job is like any other, because the worker is: progress,
 go through the job table as ever. Should the worker die, the processes notice (`process.Guard`).
 """
 
+import os
 import shutil
 import sys
 import time
@@ -21,6 +22,7 @@ from muc_core.jobs.launchers.settings import Launch
 from muc_core.jobs.launchers.slurm import Slurm, refuse_without_slurm
 from muc_core.jobs.table import SILENT_AFTER_S
 from muc_core.progress import Progress
+from muc_core.workspace.place import VARIABLE as DATABASE_URL
 
 TICK_S = 0.2
 
@@ -64,6 +66,8 @@ def done_by_many(launch: Launch, order: Order, folder: Path, progress: Progress)
     board = Board(folder)
     board.begin(order)
     progress.report(0, 0, f"starting {launch.world} processes")
+    # It may hold a password, SLURM keeps the environment of what it is handed, and the processes open no index.
+    os.environ.pop(DATABASE_URL, None)
     processes: Processes
     if launch.launcher == "slurm":
         processes = Slurm(launch.slurm, folder, f"muc-{order.kind}")

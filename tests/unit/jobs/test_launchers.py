@@ -232,22 +232,23 @@ def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     process._refuse_without_gpu(2, 2)
 
 
-class TestBoard:
-    def order(self, workspace: Workspace) -> Order:
-        return Order(
-            home=workspace.home,
-            job="j",
-            who=None,
-            kind="k",
-            settings={},
-            log=workspace.home / "log",
-            task_modules=(),
-            pid=None,
-        )
+def order(workspace: Workspace) -> Order:
+    return Order(
+        home=workspace.home,
+        job="j",
+        who=None,
+        kind="k",
+        settings={},
+        log=workspace.home / "log",
+        task_modules=(),
+        pid=None,
+    )
 
+
+class TestBoard:
     def test_reports_come_once_and_whole(self, workspace: Workspace, tmp_path: Path) -> None:
         board = Board(tmp_path / "j" / "1")
-        board.begin(self.order(workspace))
+        board.begin(order(workspace))
         assert board.new_reports() == []
         reports = [as_report(1, 9, "a\nb", {"loss": 0.5}), as_report(2, 9, "", None)]
         board.report(reports)
@@ -258,22 +259,34 @@ class TestBoard:
 
     def test_a_new_attempt_calls_off_the_one_before(self, workspace: Workspace, tmp_path: Path) -> None:
         first, second = (Board(tmp_path / "j" / number) for number in "12")
-        first.begin(self.order(workspace))
+        first.begin(order(workspace))
         assert not first.is_called_off()
-        second.begin(self.order(workspace))
+        second.begin(order(workspace))
         assert first.is_called_off()
         assert not second.is_called_off()
 
     def test_what_the_first_to_end_said_counts(self, workspace: Workspace, tmp_path: Path) -> None:
         board = Board(tmp_path / "j" / "1")
-        board.begin(self.order(workspace))
+        board.begin(order(workspace))
         board.end(1, End(state="failed", error="the cause"))
         os.utime(board.folder / "end-1.json", ns=(1, 1))
         board.end(0, End(state="failed", error="what came of it"))
         with pytest.raises(MucError, match="the cause"):
-            supervise._outcome(board, self.order(workspace), "")
+            supervise._outcome(board, order(workspace), "")
         board.end(0, End(state="done", result={"a": 1}))
-        assert supervise._outcome(board, self.order(workspace), "") == {"a": 1}
+        assert supervise._outcome(board, order(workspace), "") == {"a": 1}
+
+
+def test_processes_are_not_told_the_password_of_the_database(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise MucError("started with " + os.environ.get("MUC_DATABASE_URL", "nothing"))
+
+    monkeypatch.setenv("MUC_DATABASE_URL", "postgresql://me:secret@db/muc")
+    monkeypatch.setattr(supervise, "Hosts", refuse)
+    with pytest.raises(MucError, match="started with nothing"):
+        supervise.done_by_many(Launch(launcher="accelerate"), order(workspace), tmp_path / "j" / "1", SILENT)
 
 
 def test_two_processes_do_a_job_together(workspace: Workspace) -> None:

@@ -22,7 +22,7 @@ help: ## show this list
 install: $(INSTALLED) ## create .venv and install the dashboard and the `muc` command into it
 
 run: $(INSTALLED) ## serve the dashboard on 127.0.0.1:8501 (PORT= changes it)
-	$(BIN)/python -m streamlit run dashboard/streamlit_app.py --server.address 127.0.0.1 --server.port $(PORT)
+	$(BIN)/python -m streamlit run dashboard/server.py --server.address 127.0.0.1 --server.port $(PORT)
 
 # A process for each core with one thread each is faster than one process with all: the tests' encoders are tiny.
 test: $(INSTALLED_DEV) browser database ## run every test, the browser tests included (ARGS= goes to pytest)

@@ -6,7 +6,8 @@ import streamlit as st
 
 from dashboard.components.choices import keep_choices
 from dashboard.components.exposure import warn_if_exposed
-from dashboard.components.page import is_dark
+from dashboard.components.login import entrance, refuse, user_in_sidebar
+from dashboard.components.page import errors_as_sentences, is_dark
 
 # Without sections: Streamlit nests their headings in a way that screen readers cannot follow.
 PAGES = (
@@ -38,6 +39,18 @@ st.set_page_config(page_title="MUC audit", page_icon=str(Path(__file__).with_nam
 st.html(STYLE.format(theme="dark" if is_dark() else "light"))
 keep_choices()
 warn_if_exposed()
-shown = [st.Page(f"app_pages/{name}.py", title=title, icon=icon) for name, title, icon in PAGES]
-former = [st.Page(f"app_pages/{name}.py", title=title, visibility="hidden") for name, title in FORMER]
-st.navigation([*shown, *former], expanded=True).run()
+user = entrance()
+seen = [name for name, *_ in PAGES if user is not None and user.sees(name)]
+pages = {
+    name: st.Page(f"app_pages/{name}.py", title=title, icon=icon, visibility="visible" if name in seen else "hidden")
+    for name, title, icon in PAGES
+} | {name: st.Page(f"app_pages/{name}.py", title=title, visibility="hidden") for name, title in FORMER}
+page = st.navigation([*pages.values()], expanded=True, position="hidden" if user is None else "sidebar")
+if user is not None:
+    name = next(name for name, one in pages.items() if one is page)
+    with errors_as_sentences():
+        user_in_sidebar(user)
+        if user.sees(name):
+            page.run()
+        else:
+            refuse(user, name, page.title)

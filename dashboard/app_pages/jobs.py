@@ -6,8 +6,7 @@ from dashboard.components.job_details import job_details, opened_jobs
 from dashboard.components.job_view import REFRESH_S, job_card
 from dashboard.components.links import linked_state, say_unknown
 from dashboard.components.page import errors_as_sentences, heading
-from dashboard.services import workspace
-from muc_core.jobs import JobTable
+from dashboard.services.jobs import active_jobs, jobs
 from muc_core.jobs.table import State
 
 A_PAGE = 20
@@ -24,19 +23,18 @@ SHOWN: dict[str, tuple[State, ...] | None] = {
 def show_jobs(refreshing: bool) -> None:
     """The jobs of the chosen states, newest first."""
     with errors_as_sentences():
-        table = JobTable(workspace())
-        if bool(table.active()) != refreshing:
+        if bool(active_jobs()) != refreshing:
             st.rerun()
         wanted = SHOWN[st.session_state[STATES]]
-        jobs = table.jobs(states=wanted, limit=A_PAGE * 10)
-        if not jobs:
+        listed = jobs(states=wanted, limit=A_PAGE * 10)
+        if not listed:
             nothing = "Nothing has run yet. What you start on the other pages appears here and goes on without them."
             st.caption("There is no such job." if wanted else nothing)
             return
-        pages = -(-len(jobs) // A_PAGE)
+        pages = -(-len(listed) // A_PAGE)
         page = linked_state(PAGE, {str(number): number for number in range(1, pages + 1)}, first=1, what="the page")
-        opened = opened_jobs(jobs)
-        for job in jobs[(page - 1) * A_PAGE : page * A_PAGE]:
+        opened = opened_jobs(listed)
+        for job in listed[(page - 1) * A_PAGE : page * A_PAGE]:
             job_card(job)
             job_details(job, opened=job.id in opened)
         if pages > 1:
@@ -58,5 +56,5 @@ with errors_as_sentences():
         label_visibility="collapsed",
         bind="query-params",
     )
-    active = bool(JobTable(workspace()).active())
+    active = bool(active_jobs())
     st.fragment(show_jobs, run_every=REFRESH_S if active else None)(active)

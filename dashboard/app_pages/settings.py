@@ -6,6 +6,7 @@ from dashboard.components.page import errors_as_sentences, heading
 from dashboard.components.uploads import delete_uploads, plain
 from dashboard.services import workspace
 from dashboard.services.machine import computing, key_origins, storage, versions
+from dashboard.services.people import current_user
 
 
 def show_storage() -> None:
@@ -80,7 +81,10 @@ def show_keys() -> None:
 
 heading("Settings", "Where things are kept, what the numbers are computed with, and where keys come from.")
 with errors_as_sentences():
-    show_storage()
-    show_uploads()
-    show_computing()
-    show_keys()
+    if current_user().is_engineer:
+        show_storage()
+        show_uploads()
+        show_computing()
+        show_keys()
+    else:
+        show_uploads()

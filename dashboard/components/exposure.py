@@ -5,6 +5,8 @@ import logging
 
 import streamlit as st
 
+from dashboard.services.people import asks_for_login
+
 _log = logging.getLogger(__name__)
 
 
@@ -21,13 +23,13 @@ def is_exposed(address: str | None) -> bool:
 
 
 def warn_if_exposed() -> None:
-    """Say it on every page, and once in the terminal."""
+    """Say it on every page, and once in the terminal; nothing where people log in."""
     address = st.get_option("server.address")
-    if is_exposed(address):
+    if is_exposed(address) and not asks_for_login():
         _tell_terminal(address or "every address of this machine")
         st.sidebar.warning(
             "Other machines can reach this server, and it asks nobody for a name: who reaches it may see and use all. "
-            "Put a proxy with a login before it (docs/security.md), or serve it on 127.0.0.1.",
+            "Let people log in (docs/security.md), or serve it on 127.0.0.1.",
             icon=":material/public:",
         )
 
@@ -36,6 +38,6 @@ def warn_if_exposed() -> None:
 def _tell_terminal(address: str) -> None:
     _log.warning(
         "The dashboard listens on %s: other machines can reach it, and it asks nobody for a name. "
-        "Put a proxy with a login before it, see docs/security.md.",
+        "Let people log in, see docs/security.md.",
         address,
     )

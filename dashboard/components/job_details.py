@@ -7,8 +7,8 @@ import streamlit as st
 
 from dashboard.components.links import linked_ids
 from dashboard.components.uploads import plain
-from dashboard.services import workspace
-from muc_core.jobs import Job, JobTable
+from dashboard.services.jobs import job_log
+from muc_core.jobs import Job
 
 OPENED = "job"
 """Key of the jobs whose details are shown, in the session and in the address."""
@@ -76,7 +76,7 @@ def _short(job: Job) -> dict[str, object]:
 
 def _log(job_id: str) -> str:
     try:
-        lines = JobTable(workspace()).log(job_id).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = job_log(job_id).splitlines()
     except FileNotFoundError:
         return ""
     return "\n".join(lines[-LINES:])

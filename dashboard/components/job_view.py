@@ -15,9 +15,10 @@ from dashboard.components.links import linked_toggle
 from dashboard.components.page import errors_as_sentences, is_dark
 from dashboard.components.words import capital, plain, sentence
 from dashboard.services import workspace
+from dashboard.services.jobs import active_jobs, jobs
 from dashboard.services.tune import can_keep, course_of, kept_from, stop_and_keep
 from muc_core.errors import MucError
-from muc_core.jobs import Job, JobTable, cancel, resume
+from muc_core.jobs import Job, cancel, resume
 from muc_core.jobs.table import UNFINISHED
 from muc_core.jobs.tasks.unlearn import UnlearnJob
 from muc_core.unlearning.method import METHODS
@@ -46,7 +47,7 @@ _BADGES = {
 
 def jobs_panel() -> None:
     """All jobs, newest first; refreshed every second while one is queued or running, and only then."""
-    active = [job.id for job in JobTable(workspace()).active()]
+    active = [job.id for job in active_jobs()]
     st.fragment(_panel, run_every=REFRESH_S if active else None)(active)
 
 
@@ -56,17 +57,17 @@ def _panel(active_before: Sequence[str]) -> None:
 
 
 def _list_jobs(active_before: Sequence[str]) -> None:
-    jobs = JobTable(workspace()).jobs(limit=50)
-    if {job.id for job in jobs if job.active} != set(active_before):
+    listed = jobs(limit=50)
+    if {job.id for job in listed if job.active} != set(active_before):
         # One began or ended: the rest of the page (free names, known encoders) and the refreshing depend on it.
         st.rerun()
-    if not jobs:
+    if not listed:
         st.caption("Nothing has run yet. What you start appears here and goes on when you close this page.")
         return
-    shown = [job for place, job in enumerate(jobs) if job.active or place < SHOWN_AT_ONCE]
+    shown = [job for place, job in enumerate(listed) if job.active or place < SHOWN_AT_ONCE]
     for job in shown:
         job_card(job)
-    earlier = [job for job in jobs if job not in shown]
+    earlier = [job for job in listed if job not in shown]
     if earlier and linked_toggle(st.container(), f"Show {len(earlier)} earlier", key="show earlier jobs"):
         for job in earlier:
             job_card(job)
@@ -203,7 +204,10 @@ def _use(original: str, encoder: str) -> None:
 
 
 def _cancel(job_id: str) -> None:
-    cancel(workspace(), job_id)
+    try:
+        cancel(workspace(), job_id)
+    except MucError as fault:
+        st.session_state[f"{FAULT} {job_id}"] = f"Not cancelled: {fault}"
 
 
 def _loss(job: Job) -> None:

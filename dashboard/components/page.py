@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard.components.words import plain, sentence
 from dashboard.services import MustAsk, Question, agree
+from dashboard.services.people import current_user
 from muc_core.errors import MucError
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,9 @@ def _ask(question: Question) -> None:
         st.markdown("**Ask the encoder behind the URL?**")
         for cost in question.costs:
             st.markdown(plain(cost))
+        if not current_user().may("pictures sent", {}):
+            st.caption("Whether they are sent is for an engineer or an owner to say.")
+            return
         st.caption(
             "Vectors that come back are kept, so that the same pictures are not sent again. No decoys are sent with "
             "them."

@@ -8,8 +8,9 @@ import streamlit as st
 from dashboard.components.job_view import describe, say
 from dashboard.components.uploads import plain
 from dashboard.components.words import moment
-from dashboard.services import encoder_records, saved_audits, workspace
-from muc_core.jobs import JobTable
+from dashboard.services import encoder_records, saved_audits
+from dashboard.services.jobs import active_jobs
+from dashboard.services.people import current_user
 from muc_core.workspace import EncoderRecord
 
 LAST_AUDITS = 5
@@ -52,8 +53,9 @@ WAYS_IN = (
 
 
 def ways_in() -> None:
-    """A card for each, side by side."""
-    for column, way in zip(st.columns(len(WAYS_IN)), WAYS_IN, strict=True):
+    """A card for each that is for the user, side by side."""
+    ways = [way for way in WAYS_IN if current_user().sees(way.page)]
+    for column, way in zip(st.columns(len(ways)), ways, strict=True):
         with column.container(border=True, height="stretch", key=f"way-{way.page}"):
             st.markdown(f"#### :material/{way.icon}: {way.title}")
             st.markdown(way.what)
@@ -80,7 +82,8 @@ def encoders_in_hand() -> None:
             hide_index=True,
             width="stretch",
         )
-    st.page_link("app_pages/encoders.py", label="Add and check encoders", icon=":material/deployed_code:")
+    if current_user().sees("encoders"):
+        st.page_link("app_pages/encoders.py", label="Add and check encoders", icon=":material/deployed_code:")
 
 
 def _families(records: Sequence[EncoderRecord]) -> dict[str, list[str]]:
@@ -106,6 +109,8 @@ def _root(name: str, records: Sequence[EncoderRecord]) -> str:
 
 def last_audits() -> None:
     """The newest kept audits; the page that shows them opens the chosen one."""
+    if not current_user().sees("check_my_pictures"):
+        return
     records = saved_audits()[:LAST_AUDITS]
     st.subheader("Last audits", anchor=False)
     if not records:
@@ -119,12 +124,14 @@ def last_audits() -> None:
 
 def any_running() -> bool:
     """Whether a job runs or waits."""
-    return bool(JobTable(workspace()).active())
+    return bool(active_jobs())
 
 
 def running_jobs() -> None:
     """What runs or waits."""
-    jobs = JobTable(workspace()).active()
+    if not current_user().sees("jobs"):
+        return
+    jobs = active_jobs()
     st.subheader("Running jobs", anchor=False)
     if not jobs:
         st.caption("Nothing is running.")

@@ -8,6 +8,7 @@ from typing import Literal
 import streamlit as st
 
 from dashboard.services.encoders import VIEWS
+from dashboard.services.home import workspace
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.encoders.base import Encoder
 from muc_core.encoders.remote.encoder import Cost, RemoteEncoder
@@ -42,7 +43,8 @@ def _agreed() -> set[str]:
 
 
 def agree(question: Question) -> None:
-    """The user wants the pictures to be sent."""
+    """The user wants the pictures to be sent. Raises `MucError` when that is not the user's to say."""
+    workspace().note("pictures sent", {"question": question.key})
     _agreed().add(question.key)
 
 

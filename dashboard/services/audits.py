@@ -8,7 +8,9 @@ from typing import TypeVar
 import streamlit as st
 
 from dashboard.services.encoders import VIEWS, encoder, size_of, workspace
+from dashboard.services.jobs import jobs, made_by
 from dashboard.services.pairs import PairData, pair_data
+from dashboard.services.people import current_user
 from dashboard.services.uploads import Files, keep_upload
 from muc_core.audit.audit import AuditSettings, check_counts
 from muc_core.audit.result import AuditResult
@@ -20,7 +22,7 @@ from muc_core.encoders.decoys import draw_decoys
 from muc_core.encoders.remote.encoder import FAMILY as REMOTE
 from muc_core.encoders.remote.encoder import RemoteEncoder
 from muc_core.errors import MucError
-from muc_core.jobs import Job, JobTable, submit
+from muc_core.jobs import Job, submit
 from muc_core.jobs.tasks import audit as audit_task
 from muc_core.jobs.tasks.audit import AuditJob, PictureSet, SavedAudit
 from muc_core.progress import Progress
@@ -114,6 +116,10 @@ def make_audit(plan: AuditPlan, progress: Progress, *, first_look: bool = False)
     """Audit now; a first look has two views of each picture and no probes. Raises `MucError`."""
     both = plan.encoders
     key = f"{plan.key}/first" if first_look else plan.key
+    if not first_look:
+        workspace().note_audit(
+            before=plan.before, after=plan.after, owner=plan.owner.digest(), controls=plan.controls.digest()
+        )
     try:
         result = audit_encoders(
             both[-1],
@@ -166,8 +172,10 @@ def saved_audit(key: str) -> SavedAudit | None:
 
 
 def saved_audits() -> list[AuditRecord]:
-    """Audits that jobs kept, newest first."""
-    return audit_task.saved_audits(workspace())
+    """Audits that jobs kept, newest first: an engineer's are all, anybody else's those that they asked for."""
+    found = audit_task.saved_audits(workspace())
+    user = current_user()
+    return found if user.is_engineer else [one for one in found if made_by(one.manifest.settings.get("job"), user)]
 
 
 def most_decoys(plan: AuditPlan, data: PairData) -> int:
@@ -234,7 +242,7 @@ def _picture_set(dataset: ImageTextDataset, files: "Files | None", data: str, ke
 
 def audit_jobs() -> list[Job]:
     """Jobs that audit, newest first."""
-    return [job for job in JobTable(workspace()).jobs(limit=50) if job.kind == audit_task.KIND]
+    return [job for job in jobs(limit=50) if job.kind == audit_task.KIND]
 
 
 def let_go() -> None:

@@ -1,63 +1,21 @@
-"""The workspace and its encoders, opened once, and what each says of itself."""
+"""The encoders of the workspace, opened once, and what each says of itself."""
 
-import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import streamlit as st
 
 import muc_core.encoders.load  # noqa: F401  (registers the families)
+from dashboard.services.home import workspace as workspace
 from muc_core.encoders.base import Encoder
 from muc_core.encoders.family import FAMILIES
 from muc_core.encoders.manifest import EncoderManifest
-from muc_core.encoders.remote.address import lock_private_addresses
 from muc_core.encoders.remote.dialects import DIALECTS
 from muc_core.encoders.remote.encoder import FAMILY as REMOTE
 from muc_core.encoders.remote.settings import SETTINGS_FILE, RemoteSettings, read_settings
-from muc_core.workspace import EncoderRecord, Workspace
-from muc_core.workspace.index import MANIFEST
+from muc_core.workspace import EncoderRecord
 
 VIEWS = 8
 """Random views of each picture where pictures are compared with changed copies of themselves."""
-
-
-def workspace() -> Workspace:
-    """The user's workspace, opened once per server and MUC_HOME."""
-    return _workspace(os.environ.get("MUC_HOME"))
-
-
-@st.cache_resource(show_spinner=False)
-def _workspace(home: str | None) -> Workspace:
-    # Whoever opens the page must not reach through an encoder's URL what only this machine can reach.
-    lock_private_addresses()
-    return _PageWorkspace()
-
-
-class _PageWorkspace(Workspace):
-    """A workspace that reads its encoders again only when their folders changed: a page asks for them many times."""
-
-    _known: tuple[object, list[EncoderRecord]] | None = None
-
-    def encoders(self) -> list[EncoderRecord]:
-        state = [_state(folder) for folder in (self.encoders_folder, self.shipped_folder)]
-        if self._known is None or self._known[0] != state:
-            self._known = state, super().encoders()
-        return list(self._known[1])
-
-
-def _state(parent: Path) -> list[tuple[str, int, int]]:
-    """Changes whenever an encoder is added, removed, renamed or written anew."""
-    if not parent.is_dir():
-        return []
-    found = []
-    for folder in sorted(parent.iterdir()):
-        for path in (folder, folder / MANIFEST):
-            try:
-                status = path.stat()
-            except OSError:  # being removed at this moment, or not an encoder
-                continue
-            found.append((str(path), status.st_mtime_ns, status.st_ino))
-    return found
 
 
 def encoder_records() -> list[EncoderRecord]:

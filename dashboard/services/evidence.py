@@ -17,6 +17,7 @@ from dashboard.services import (
     takes_long,
     workspace,
 )
+from dashboard.services.people import current_user
 from muc_core.errors import MucError
 from muc_core.evidence.container import MAX_BYTES, read_container
 from muc_core.evidence.keys import read_public_key
@@ -140,7 +141,15 @@ def make_pack(draft: Draft, passphrase: str | None) -> Path:
     file = key_file(workspace())
     if not file.exists():
         make_key(workspace(), file, passphrase)
-    return keep_pack(workspace(), sign(draft, open_key(file, passphrase or ""), write_reports))
+    path = keep_pack(workspace(), sign(draft, open_key(file, passphrase or ""), write_reports))
+    _made().add(path)
+    return path
+
+
+@st.cache_resource(show_spinner=False, scope="session")
+def _made() -> set[Path]:
+    """Packs that were made in this session."""
+    return set()
 
 
 @dataclass(frozen=True)
@@ -152,8 +161,10 @@ class ListedPack:
 
 
 def packs() -> list[ListedPack]:
-    """Packs that were made here, newest first; the latest `MOST_LISTED`."""
-    found = kept_packs(workspace())[:MOST_LISTED]
+    """Packs that were made here, newest first; the latest `MOST_LISTED`. An engineer sees all of them, anybody else
+    those that she made since the page was opened."""
+    kept, user = kept_packs(workspace()), current_user()
+    found = [pack for pack in kept if user.is_engineer or pack.path in _made()][:MOST_LISTED]
     return [ListedPack(pack, _manifest_of(str(pack.path), pack.size)) for pack in found]
 
 

@@ -11,6 +11,7 @@ def forget_uploads() -> int:
     Results of audits that were saved stay: they hold figures and no pictures. A job that reads a file just now fails.
     """
     files = [path for path in uploads.files_for_jobs() if path.exists()]
+    workspace().note("uploads deleted", {"files": str(len(files))})
     with writing(workspace().home):
         for path in files:
             path.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ import hashlib
 
 import streamlit as st
 
+from dashboard.services.home import workspace
 from muc_core.audit.audit import AuditSettings
 from muc_core.audit.result import AuditResult
 from muc_core.errors import MucError
@@ -27,6 +28,7 @@ def _audit(digest: str, name: str, *, _content: bytes) -> AuditResult:
             f"{name} holds {items:,} pictures and controls, which take a page too long; up to "
             f"{MOST_WORK // settings.permutations:,} are accepted here, and more by muc audit --embeddings"
         )
+    workspace().note("audit", {"vectors": digest})
     return found.inputs(settings).result()
 
 

@@ -1,5 +1,6 @@
 """`muc audit --embeddings` and `--write-embeddings`: an audit of a file of vectors, and the file of an audit."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,13 +32,16 @@ def refuse_other_options(context: typer.Context) -> None:
 def audit_file(path: Path, settings: "AuditSettings") -> "AuditResult":
     """Audit the vectors in a file. Raises `MucError` for a file that no audit can be made of."""
     from muc_core.evidence.embeddings import MAX_BYTES, read_embeddings
+    from muc_core.workspace import Workspace
 
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise MucError(f"{path} cannot be read ({error.strerror or error}); name a file of vectors") from error
-    return read_embeddings(content, path.name).inputs(settings).result()
+    found = read_embeddings(content, path.name)
+    Workspace().note("audit", {"vectors": hashlib.sha256(content).hexdigest()})
+    return found.inputs(settings).result()
 
 
 def vectors_of(audited: "Audited", names: "Mapping[Role, str | None]", *, views: int, seed: int) -> bytes:

@@ -84,7 +84,7 @@ class Job(BaseModel):
     error: str | None
     result: dict[str, JsonValue]
     attempt: int
-    who: str | None
+    who: str | None = None
     seconds: float | None
 
     @property

@@ -46,15 +46,19 @@ class Server:
 
 
 @contextmanager
-def serve(home: Path, log: Path) -> Iterator[Server]:
-    """Serve the dashboard on a free port with `home` as its workspace; jobs still active at the end are cancelled."""
+def serve(home: Path, log: Path, *options: str) -> Iterator[Server]:
+    """Serve the dashboard on a free port with `home` as its workspace; jobs still active at the end are cancelled.
+
+    Args:
+        options: further ones of `streamlit run`.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard/streamlit_app.py"]
+    command = [sys.executable, "-m", "streamlit", "run", "dashboard/server.py"]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*command, "--server.port", str(port), "--server.address", "127.0.0.1"],
+            [*command, "--server.port", str(port), "--server.address", "127.0.0.1", *options],
             cwd=ROOT,
             env=environment(home),
             stdout=output,
@@ -171,6 +175,16 @@ def faults(page: Page, *rules: str) -> list[str]:
         if rule["impact"] in SERIOUS:
             found += [f"{rule['id']} at {' '.join(map(str, node['target']))}" for node in rule["nodes"]]
     return found
+
+
+def look_at(page: Page, folder: Path, name: str) -> None:
+    """Nothing on the page may be cut off or hard to read, on a desk or a phone, by day or by night."""
+    folder.mkdir(exist_ok=True)
+    found = []
+    for look in in_every_look(page):
+        found += [f"{name}, {look}: {fault}" for fault in faults(page, "color-contrast")]
+        (folder / f"{name}-{look}.png").write_bytes(whole_page(page, tallest=2400))
+    assert not found, "\n".join(found)
 
 
 def open_page(page: Page, title: str) -> None:

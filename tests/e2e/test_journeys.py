@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from dashboard.texts import texts
-from tests.e2e.browser import PATIENCE_MS, Server, Watch, faults, in_every_look, settle, whole_page
+from tests.e2e.browser import PATIENCE_MS, Server, Watch, look_at, settle
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -30,16 +30,6 @@ def take(page: Page, link: str) -> None:
     """Follow a link of the start page's cards."""
     page.get_by_test_id("stMain").get_by_role("link", name=link, exact=True).click()
     settle(page)
-
-
-def look_at(page: Page, folder: Path, name: str) -> None:
-    """Nothing on the page may be cut off or hard to read, on a desk or a phone, by day or by night."""
-    folder.mkdir(exist_ok=True)
-    found = []
-    for look in in_every_look(page):
-        found += [f"{name}, {look}: {fault}" for fault in faults(page, "color-contrast")]
-        (folder / f"{name}-{look}.png").write_bytes(whole_page(page, tallest=2400))
-    assert not found, "\n".join(found)
 
 
 def test_an_owner_gets_a_verdict_and_a_report(start: Page, pictures_folder: Path) -> None:

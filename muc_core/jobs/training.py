@@ -96,9 +96,9 @@ def train_and_save(
         for _ in trainer.run():
             pass
         return {}
-    earlier = _begun(manifest, workspace) if resume is None else workspace.run(resume)
+    earlier = _begun(manifest, settings, workspace) if resume is None else workspace.run(resume)
     if earlier is not None:
-        if not _same(earlier, manifest):
+        if not _same(earlier, manifest, settings):
             raise MucError(
                 f"the run {earlier.manifest.id} had other settings, seeds or data; resume with the same ones"
             )
@@ -168,17 +168,21 @@ class _Keeper:
         self._due = time.monotonic() + max(KEEP_AFTER_S, took / KEEP_SHARE)
 
 
-def _begun(manifest: EncoderManifest, workspace: Workspace) -> RunRecord | None:
+def _begun(manifest: EncoderManifest, settings: TrainingSettings, workspace: Workspace) -> RunRecord | None:
     """A run of this job for this encoder that did not come to its end: a job may make several."""
     if workspace.job is None:
         return None
     runs = (record for record in workspace.runs() if record.manifest.job == workspace.job)
-    return next((run for run in runs if run.manifest.state != "done" and _same(run, manifest)), None)
+    return next((run for run in runs if run.manifest.state != "done" and _same(run, manifest, settings)), None)
 
 
-def _same(run: RunRecord, manifest: EncoderManifest) -> bool:
-    fields = ("family", "architecture", "method", "original", "settings", "seeds", "data")
-    return all(getattr(run.manifest, field) == getattr(manifest, field) for field in fields)
+def _same(run: RunRecord, manifest: EncoderManifest, settings: TrainingSettings) -> bool:
+    fields = ("family", "architecture", "method", "original", "seeds", "data")
+    # a run that was begun before there was some setting had what it is by default now
+    unsaid = type(settings)().model_dump(mode="json")
+    return {**unsaid, **run.manifest.settings} == {**unsaid, **manifest.settings} and all(
+        getattr(run.manifest, field) == getattr(manifest, field) for field in fields
+    )
 
 
 def _go_on(run: RunRecord, trainer: Trainer, workspace: Workspace) -> RunWriter:

@@ -45,7 +45,7 @@ REGISTERED = [
 def _pins(name: str) -> dict[str, str]:
     """Distribution to version; names as in PEP 503."""
     lines = [line for line in (ROOT / name).read_text(encoding="utf-8").splitlines() if line and line[0] not in "#-"]
-    assert all(re.fullmatch(r"[A-Za-z0-9._-]+(\[[a-z]+\])?==[A-Za-z0-9.]+", line) for line in lines), lines
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+(\[[a-z-]+\])?==[A-Za-z0-9.]+", line) for line in lines), lines
     return {_normal(line.split("==")[0].split("[")[0]): line.split("==")[1] for line in lines}
 
 

@@ -1,5 +1,6 @@
 """Training and unlearning as jobs, called in this process: what they leave in the workspace, and what they refuse."""
 
+import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -230,6 +231,22 @@ def test_a_checkpoint_kept_of_a_stopped_run_is_not_taken_for_its_end(
     keep_checkpoint(as_a_job, run, "stopped")
     with pytest.raises(MucError, match="already"):
         unlearn(unlearning("stopped"), as_a_job, SILENT)
+
+
+def test_a_run_begun_before_there_was_some_setting_is_gone_on_with(
+    as_a_job: Workspace, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Workspace, "save_encoder", killed_at(1, [], "save", Workspace.save_encoder))
+        with pytest.raises(Killed):
+            train(job(pictures, "older"), as_a_job, SILENT)
+    run = run_of_job(as_a_job, str(as_a_job.job))
+    assert run is not None
+    file = run.folder / "run.json"
+    content = json.loads(file.read_text())
+    del content["settings"]["chunk_size"]
+    file.write_text(json.dumps(content))
+    assert train(job(pictures, "older"), as_a_job, SILENT)["run"] == run.manifest.id
 
 
 def test_resuming_with_other_settings_is_refused(trained: Workspace, pictures: Path) -> None:

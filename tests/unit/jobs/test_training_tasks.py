@@ -242,7 +242,7 @@ def test_a_run_begun_before_there_was_some_setting_is_gone_on_with(
             train(job(pictures, "older"), as_a_job, SILENT)
     run = run_of_job(as_a_job, str(as_a_job.job))
     assert run is not None
-    file = run.folder / "run.json"
+    file = run.folder / "manifest.json"
     content = json.loads(file.read_text())
     del content["settings"]["chunk_size"]
     file.write_text(json.dumps(content))

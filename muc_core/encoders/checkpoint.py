@@ -419,4 +419,6 @@ def _checked(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    """What a library says, without its addresses in memory."""
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return re.sub(r"( at)? 0x[0-9a-f]{8,}", "", said)[:200]

@@ -348,3 +348,13 @@ def test_a_changed_byte_is_survived(
     path.write_bytes(content)
     with suppress(MucError):
         read_checkpoint(path)
+
+
+def test_a_damaged_program_is_told_without_addresses_in_memory(tmp_path: Path) -> None:
+    path = script(torch.nn.Linear(2, 2), tmp_path / "model.pt")
+    content = path.read_bytes()
+    place = content.index(b"\x80\x02c__torch__")  # where the pickle of the program's weights begins
+    path.write_bytes(content[: place + 2] + b"\xf1" + content[place + 3 :])
+    with pytest.raises(MucError, match="Unknown opcode for unpickling: 241") as refusal:
+        read_checkpoint(path)
+    assert "0x" not in str(refusal.value)

@@ -31,7 +31,7 @@ def main() -> int:
             console.print(f"  {where}", style="red", markup=False)
             console.print(example, markup=False, highlight=False)
     console.print(table(found))
-    return int(any(one.faults for one in found))
+    return int(any(one.faults or not one.examples for one in found))
 
 
 def table(found: list[Found]) -> Table:

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from muc_core.encoders import preprocessing
+from muc_core.encoders.families.meru import MeruFamily
 from muc_core.encoders.families.onnx import VOCABULARY
 from muc_core.encoders.preprocessing import Preprocessing
 from muc_core.encoders.recognition import FORMATS, catalogue
@@ -307,6 +308,17 @@ def openai_archive(folder: Path, small: nn.Module, large: nn.Module) -> Written:
     return Written(path, "clip", f"{TINY}-quickgelu", model.encode_image, prepared, model.encode_text)
 
 
+def meru_training(folder: Path, small: nn.Module, large: nn.Module) -> Written:
+    """This program's; the authors' towers are too large for here, see tests/unit/encoders/test_meru_files.py."""
+    model = MeruFamily().build(TINY, 6).eval()
+    with torch.no_grad():
+        model.log_curvature.fill_(0.4)
+    path = folder / "meru.pt"
+    torch.save({"step": 7, "model": model.state_dict()}, path)
+    prepared = Preprocessing(size=32, mean=open_clip.OPENAI_DATASET_MEAN, std=open_clip.OPENAI_DATASET_STD)
+    return Written(path, "meru", TINY, model.encode_image, prepared, model.encode_text)
+
+
 def _parts(module: nn.Module) -> nn.Module:
     """Parameters of a module in modules that can be traced whatever its own code is."""
     plain = nn.Module()
@@ -376,6 +388,7 @@ WRITERS = (
     open_clip_training,
     open_clip_published,
     openai_archive,
+    meru_training,
     torchscript,
     onnx_model,
 )
@@ -442,4 +455,4 @@ def test_a_file_of_the_field_gives_the_vectors_of_its_model(
 
 
 def test_every_format_is_written_by_this_test() -> None:
-    assert set(FORMATS.names()) == {"image-model", "two-view", "open-clip", "torchscript", "onnx"}
+    assert set(FORMATS.names()) == {"image-model", "two-view", "open-clip", "meru", "torchscript", "onnx"}

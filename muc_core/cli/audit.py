@@ -11,7 +11,7 @@ from muc_core.cli.audit_vectors import audit_file, refuse_other_options, vectors
 from muc_core.cli.decoys import decoys_for
 from muc_core.cli.garbage import no_garbage
 from muc_core.cli.keys import signing_key
-from muc_core.cli.matrices import Mode, named_data
+from muc_core.cli.matrices import DataOfSets, Mode, named_data
 from muc_core.cli.output import JsonFlag, console, table
 from muc_core.cli.progress import Bar
 from muc_core.errors import MucError
@@ -99,14 +99,7 @@ def audit(
         bool,
         typer.Option("--quick", help="A first look: two views, 999 permutations, no probes."),
     ] = False,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="Data that the names of sets refer to; otherwise those that the encoders were trained on.",
-            metavar="demo|PATH",
-            show_default=False,
-        ),
-    ] = None,
+    data: DataOfSets = None,
     decoys: Annotated[
         int,
         typer.Option(

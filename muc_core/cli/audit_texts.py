@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 
 from muc_core.cli.garbage import no_garbage
-from muc_core.cli.matrices import named_data
+from muc_core.cli.matrices import DataOfSets, named_data
 from muc_core.cli.output import JsonFlag, console, table
 from muc_core.cli.progress import Bar
 from muc_core.errors import MucError
@@ -51,14 +51,7 @@ def audit_texts(
     ] = "calibration",
     permutations: Annotated[int, typer.Option(min=99, max=100_000, help="Most permutations of a test.")] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the permutations.")] = 0,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="Data that the names of sets refer to; otherwise those that the encoders were trained on.",
-            metavar="demo|PATH",
-            show_default=False,
-        ),
-    ] = None,
+    data: DataOfSets = None,
     out: Annotated[Path | None, typer.Option(help="File to write all numbers to, as JSON.", show_default=False)] = None,
     as_json: JsonFlag = False,
 ) -> None:

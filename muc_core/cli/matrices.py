@@ -36,6 +36,16 @@ class Order(StrEnum):
     CLUSTER = "cluster"
 
 
+DataOfSets = Annotated[
+    str | None,
+    typer.Option(
+        help="Data that the names of sets refer to; otherwise those that the encoders were trained on.",
+        metavar="demo|PATH",
+        show_default=False,
+    ),
+]
+
+
 def matrices(
     before: Annotated[str, typer.Option(help="Encoder before unlearning.", metavar="NAME", show_default=False)],
     after: Annotated[str, typer.Option(help="Encoder after unlearning.", metavar="NAME", show_default=False)],
@@ -76,14 +86,7 @@ def matrices(
             "whether the diagonal lost more than the rest.",
         ),
     ] = False,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="Data that the names of sets refer to; otherwise those that the encoders were trained on.",
-            metavar="demo|PATH",
-            show_default=False,
-        ),
-    ] = None,
+    data: DataOfSets = None,
     out: Annotated[
         Path | None,
         typer.Option(help="File to write: .png or .svg for a figure, .json for all numbers.", show_default=False),

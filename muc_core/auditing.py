@@ -28,7 +28,7 @@ from muc_core.data.splits import DataSplit
 from muc_core.encoders.asking import Asking
 from muc_core.encoders.base import Encoder, similarity_of
 from muc_core.encoders.decoys import Decoys, OfOthers, captions_of
-from muc_core.encoders.embed import embed_views
+from muc_core.encoders.embed import KeptViews, embed_views
 from muc_core.errors import MissingTextTower, MucError
 from muc_core.near_duplicates import honesty_checks
 from muc_core.progress import SILENT, Progress
@@ -264,11 +264,12 @@ def _bystanders(controls: ImageTextDataset, retained: ImageTextDataset | None) -
 
 @dataclass(frozen=True)
 class _Look:
-    """How pictures are shown to an encoder."""
+    """How pictures are shown to an encoder; views of a set are drawn once for all encoders."""
 
     with_text: bool
     views: int
     seed: int
+    kept: dict[ImageTextDataset, KeptViews] = field(default_factory=dict)
 
     def embed(
         self,
@@ -281,7 +282,15 @@ class _Look:
         """Vectors of all items, those of the first part first; the first part is hidden among the decoys."""
         hide = decoys if isinstance(encoder, OfOthers) else None
         seen = [
-            embed_views(encoder, part, views=self.views, seed=self.seed, decoys=among, progress=progress)
+            embed_views(
+                encoder,
+                part,
+                views=self.views,
+                seed=self.seed,
+                decoys=among,
+                kept=self.kept.setdefault(part, {}),
+                progress=progress,
+            )
             for part, among in zip(parts, [hide, *[None] * (len(parts) - 1)], strict=True)
         ]
         views = torch.cat(seen, dim=1).numpy()

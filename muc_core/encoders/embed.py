@@ -1,6 +1,6 @@
 """Embedding whole sets: batch by batch, with progress, and with several views of each picture."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from muc_core.data.augment import Augmentation, AugmentSettings
 from muc_core.data.dataset import ImageTextDataset
+from muc_core.data.interpolation import Interpolation
 from muc_core.encoders.base import Encoder, Reports
 from muc_core.encoders.decoys import Decoys, OfOthers, ask_hidden
 from muc_core.encoders.device import compute_device
@@ -17,7 +18,11 @@ from muc_core.errors import MissingTextTower, MucError
 from muc_core.progress import SILENT, Progress
 
 KEPT_BYTES = 2**26
-"""Decoded pictures of a set are kept from one view to the next when all of them take no more."""
+"""Decoded pictures of a set are kept from one view to the next when all of them take no more, and its views likewise
+from one encoder to the next."""
+
+KeptViews = MutableMapping[tuple[int, Interpolation], list[Tensor]]
+"""All views of one set as they were drawn, by the size of the pictures and how they were brought to it."""
 
 AUDIT_VIEWS = AugmentSettings(crop_scale=0.5, flip=0.5)
 """Views of a two-view audit: mild crops and mirror images, which every family was trained to ignore."""
@@ -80,12 +85,17 @@ def embed_views(
     augment: AugmentSettings = AUDIT_VIEWS,
     batch_size: int = 256,
     decoys: Decoys | None = None,
+    kept: KeptViews | None = None,
     progress: Progress = SILENT,
 ) -> Tensor:
     """Vectors of several random views of each picture, float32 `[views, n, d]`.
 
     A picture's views depend on the seed, its position and the encoder's picture size: two encoders of one size see the
     same views. With decoys an encoder of others gets views of them, too, which change nothing of the result.
+
+    Args:
+        kept: where views are left, unless they take much room, for the next encoder that is shown the same set with the
+            same settings; it saves drawing them again.
     """
     if views < 2:
         raise MucError(f"views is {views}; a two-view audit needs at least 2 views of each picture")
@@ -105,8 +115,19 @@ def embed_views(
         views = augmentation(pictures(of, rows).to(compute_device()), generator)
         return (views * 255).round().to(torch.uint8).cpu()
 
+    small = views * len(dataset) * 3 * encoder.image_size**2 <= KEPT_BYTES
+    kind = (encoder.image_size, encoder.interpolation)
+    known = None if kept is None else kept.get(kind)
+    drawn: list[Tensor] = []
+
+    def own_views(rows: range) -> Tensor:
+        pixels = seen(dataset, rows, generator) if known is None else known[len(drawn)]
+        if small:
+            drawn.append(pixels)
+        return pixels
+
     def encode(asked: Encoder, rows: range) -> Tensor:
-        own = seen(dataset, rows, generator)
+        own = own_views(rows)
         if hidden is None:
             return asked.encode_images(own)
         assert isinstance(asked, OfOthers)
@@ -119,6 +140,8 @@ def embed_views(
         )
         for number in range(views)
     ]
+    if kept is not None and small:
+        kept[kind] = drawn
     return torch.stack(rounds)
 
 

@@ -9,6 +9,9 @@ from torch import Tensor
 FEWEST = 32
 """Items that are worth a thread."""
 
+MOST = 64
+"""Items at a time: what a layer makes of many more does not stay in the processor's cache."""
+
 
 def in_shares(forward: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
     """What `forward` makes of a batch, each share of it computed by one of torch's threads; in order, on the CPU.
@@ -26,6 +29,6 @@ def in_shares(forward: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
         return forward(batch)
     try:
         with ThreadPoolExecutor(shares, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return torch.cat(list(pool.map(forward, batch.tensor_split(shares))))
+            return torch.cat(list(pool.map(forward, batch.tensor_split(max(shares, -(-len(batch) // MOST))))))
     finally:
         torch.set_num_threads(threads)  # the setting is also that of all threads to come

@@ -1,20 +1,24 @@
 """The CLIP family: building, tokenizing, encoding, and the black box around stored weights."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from muc_core.data.augment import Augmentation
 from muc_core.data.interpolation import Interpolation
+from muc_core.encoders import embed
 from muc_core.encoders.checkpoint import file_digest, half, load_weights, save_weights
 from muc_core.encoders.embed import embed_images, embed_texts, embed_views
 from muc_core.encoders.families.clip import tokenizer_of
 from muc_core.encoders.load import load_encoder
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.encoders.remote.faults import RejectedPictures
-from muc_core.errors import MissingTextTower, MucError, UnknownName
+from muc_core.errors import Cancelled, MissingTextTower, MucError, UnknownName
 from tests import tiny
 
 
@@ -95,6 +99,39 @@ def test_views_differ_from_each_other_and_repeat_under_their_seed(tmp_path: Path
     assert not torch.equal(views, embed_views(encoder, data, views=3, seed=2))
     with pytest.raises(MucError, match="at least 2 views"):
         embed_views(encoder, data, views=1)
+
+
+def test_views_are_drawn_once_for_two_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = 0
+    draw = Augmentation.__call__
+
+    def counted(*given: Any) -> Any:
+        nonlocal drawn
+        drawn += 1
+        return draw(*given)
+
+    first, second = (load_encoder(manifest(path), path.parent) for path in (stored(tmp_path), stored(tmp_path, 1)))
+    data, kept = tiny.dataset(5), dict[Any, Any]()
+    expected = [embed_views(encoder, data, views=3, seed=1, batch_size=2) for encoder in (first, second)]
+    monkeypatch.setattr(Augmentation, "__call__", counted)
+    found = [embed_views(encoder, data, views=3, seed=1, batch_size=2, kept=kept) for encoder in (first, second)]
+    assert all(map(torch.equal, found, expected))
+    assert drawn == 3 * 3
+
+    # large ones, and those of an encoder that was interrupted among them, are drawn again
+    monkeypatch.setattr(embed, "KEPT_BYTES", 0)
+    large = dict[Any, Any]()
+    assert torch.equal(embed_views(first, data, views=3, seed=1, batch_size=2, kept=large), expected[0])
+    monkeypatch.undo()
+
+    class Cancelling:
+        def report(self, step: int, total: int, message: str, values: Mapping[str, float] | None = None) -> None:
+            raise Cancelled
+
+    interrupted = dict[Any, Any]()
+    with pytest.raises(Cancelled):
+        embed_views(first, data, views=3, seed=1, batch_size=2, kept=interrupted, progress=Cancelling())
+    assert large == interrupted == {}
 
 
 def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from muc_core.encoders.families.clip import ClipEncoder
 from muc_core.encoders.manifest import EncoderManifest
-from muc_core.encoders.threads import FEWEST, in_shares
+from muc_core.encoders.threads import FEWEST, MOST, in_shares
 from tests import tiny
 
 
@@ -35,8 +35,13 @@ class Forward:
         return batch * 2
 
 
-@pytest.mark.parametrize(("threads", "count", "shares"), [(3, 200, [66, 67, 67]), (3, 70, [35, 35]), (8, 64, [32, 32])])
-def test_each_thread_takes_a_share_with_no_threads_of_its_own(threads: int, count: int, shares: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("threads", "count", "shares"),
+    [(3, 190, [63, 63, 64]), (3, 70, [35, 35]), (8, 64, [32, 32]), (2, 5 * MOST, [MOST] * 5), (2, 200, [50] * 4)],
+)
+def test_each_thread_takes_shares_that_are_not_large_with_no_threads_of_its_own(
+    threads: int, count: int, shares: list[int]
+) -> None:
     torch.set_num_threads(threads)
     forward, batch = Forward(), torch.arange(count)[:, None]
     assert torch.equal(in_shares(forward, batch), 2 * batch)

@@ -43,7 +43,8 @@ def show_jobs(refreshing: bool) -> None:
 
 heading(
     "Jobs",
-    "Long work runs outside of the pages: one job at a time, the oldest first. It goes on when you close this page.",
+    "Long work runs outside of the pages, on each machine one job at a time, the oldest first. It goes on when you "
+    "close this page.",
 )
 with errors_as_sentences():
     say_unknown(STATES, SHOWN, "the state")

@@ -31,14 +31,11 @@ def refuse_other_options(context: typer.Context) -> None:
 
 def audit_file(path: Path, settings: "AuditSettings") -> "AuditResult":
     """Audit the vectors in a file. Raises `MucError` for a file that no audit can be made of."""
+    from muc_core.data.files import read_file
     from muc_core.evidence.embeddings import MAX_BYTES, read_embeddings
     from muc_core.workspace import Workspace
 
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise MucError(f"{path} cannot be read ({error.strerror or error}); name a file of vectors") from error
+    content = read_file(path, str(path), MAX_BYTES, otherwise="name a file of vectors")
     found = read_embeddings(content, path.name)
     Workspace().note("audit", {"vectors": hashlib.sha256(content).hexdigest()})
     return found.inputs(settings).result()

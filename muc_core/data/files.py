@@ -22,6 +22,8 @@ def read_file(path: Path, shown: str, most: int, *, otherwise: str | None = None
             raise MucError(f"{shown} is not an ordinary file; folders, pipes and devices are not read")
         with path.open("rb") as stream:
             content = stream.read(most + 1)
+    except MucError:
+        raise
     except (OSError, ValueError) as error:
         reason = error.strerror or error if isinstance(error, OSError) else error
         advice = "" if otherwise is None else f"; {otherwise}"

@@ -1,6 +1,7 @@
 """`muc audit` and `muc matrices --inference` on the demo, as people call them."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -172,7 +173,10 @@ def test_vectors_take_the_place_of_pictures_and_encoders(home: Path) -> None:
         assert (result.exit_code, result.stdout) == (2, "")
         assert f"{option} asks for pictures or encoders" in result.stderr
     result = CliRunner().invoke(app, ("audit", "--embeddings", str(home / "none"), "--json"))
-    assert "cannot be read (No such file" in result.stderr
+    assert "cannot be read: No such file" in result.stderr
+    os.mkfifo(pipe := home / "pipe")
+    result = CliRunner().invoke(app, ("audit", "--embeddings", str(pipe)))
+    assert result.stderr == f"Error: {pipe} is not an ordinary file; folders, pipes and devices are not read\n"
     files = home / "a.json", home / "a.xml", home / "a.html"
     written = ("--out", str(files[0]), "--junit", str(files[1]), "--html", str(files[2]))
     result = CliRunner().invoke(app, ("audit", "--embeddings", str(vectors), "--permutations", "99", *written))

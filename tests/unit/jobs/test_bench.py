@@ -1,7 +1,6 @@
 """The bench of methods: its plan, its order of work, what it keeps, and the tables made of it."""
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -240,9 +239,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_a_run_whose_time_is_over_stops_with_what_it_has(tmp_path: Path) -> None:
-    began = time.monotonic()
     assert run_plan(plan(), tmp_path / "out", time_limit_s=0) == (0, 10)
-    assert time.monotonic() - began < 10
     assert read_results(tmp_path / "out") == []
     assert json.loads((tmp_path / "out" / PLAN).read_text())["train_seeds"] == 2
 

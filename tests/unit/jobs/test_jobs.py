@@ -15,11 +15,11 @@ import pytest
 from muc_core.jobs import Job, JobTable, cancel, follow, submit
 from muc_core.jobs.launcher import worker_threads
 from muc_core.workspace import Workspace
+from tests.unit.jobs.limits import CANCELLED_WITHIN_S
 from tests.unit.jobs.sample_tasks import Sample
 
 MODULE = "tests.unit.jobs.sample_tasks"
 ROOT = Path(__file__).parents[3]
-CANCELLED_WITHIN_S = 2.0
 
 
 @pytest.fixture

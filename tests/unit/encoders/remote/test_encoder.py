@@ -330,6 +330,13 @@ def test_the_estimate_from_numbers_alone_is_an_upper_bound(dialect: str, size: i
 # progress
 
 
+@pytest.fixture
+def no_word_of_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress only says what was done, however slow the machine is."""
+    monkeypatch.setattr("muc_core.encoders.remote.encoder.REPORT_EVERY_S", 60)
+
+
+@pytest.mark.usefixtures("no_word_of_waiting")
 def test_progress_is_reported_after_each_request(service: Service, url: str) -> None:
     steps = Steps()
     remote = encoder(servers.settings(url, most_items=2, concurrency=1)).reporting_to(steps)
@@ -339,6 +346,7 @@ def test_progress_is_reported_after_each_request(service: Service, url: str) -> 
     assert len(steps.seen) == 4
 
 
+@pytest.mark.usefixtures("no_word_of_waiting")
 def test_whoever_embeds_a_set_is_told_within_a_batch(service: Service, url: str) -> None:
     steps = Steps()
     remote = encoder(servers.settings(url, image_size=48, most_items=4, concurrency=1))

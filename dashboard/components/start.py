@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 import streamlit as st
 
 from dashboard.components.job_view import describe, say
@@ -74,14 +75,11 @@ def encoders_in_hand() -> None:
         )
     else:
         families = _families(records)
-        st.dataframe(
-            {
-                "Original": list(families),
-                "Made from it": [", ".join(made) or "nothing yet" for made in families.values()],
-            },
-            hide_index=True,
-            width="stretch",
-        )
+        rows = [
+            {"Original": plain(original), "Made from it": plain(", ".join(made)) or "nothing yet"}
+            for original, made in families.items()
+        ]
+        st.table(pd.DataFrame(rows), border="horizontal", hide_index=True)
     if current_user().sees("encoders"):
         st.page_link("app_pages/encoders.py", label="Add and check encoders", icon=":material/deployed_code:")
 

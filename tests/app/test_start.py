@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard.components.words import plain
 from muc_core.jobs import JobTable
 from muc_core.workspace import Workspace
 from muc_core.workspace.place import VARIABLE
@@ -39,9 +40,9 @@ def test_start_shows_three_ways_in_and_what_is_in_hand(app: AppTest) -> None:
     text = said(shown)
     for way in ("Were my pictures forgotten?", "Make an encoder forget", "Show what happened"):
         assert way in text
-    (table,) = [frame.value for frame in shown.dataframe]
-    assert list(table["Original"]) == ["demo-clip"]
-    assert list(table["Made from it"]) == ["demo-clip-ac"]
+    (table,) = [frame.value for frame in shown.table]
+    assert list(table["Original"]) == [plain("demo-clip")]
+    assert list(table["Made from it"]) == [plain("demo-clip-ac")]
 
 
 def test_start_shows_what_runs(fresh: AppTest) -> None:

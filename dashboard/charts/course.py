@@ -5,7 +5,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dashboard.charts.dial import SIGNS
-from dashboard.charts.style import HUES, axis, base_layout, title_height, two_decimals
+from dashboard.charts.style import HUES, LEGEND_AT_FOOT, axis, base_layout, title_height, two_decimals
 from dashboard.charts.verdict_looks import LOOKS
 from muc_core.jobs.tuning.course import Course, CoursePoint
 
@@ -28,7 +28,7 @@ def course_figure(course: Course, total_steps: int, *, dark: bool) -> go.Figure:
         "xaxis": axis("step", dark) | {"range": [0, max(total_steps, seen[-1].step, 1) * 1.02]},
         "yaxis": axis("similarity", dark),
         "showlegend": True,
-        "legend": layout["legend"] | {"orientation": "h", "x": 0, "y": -0.28, "yanchor": "top"},
+        "legend": layout["legend"] | LEGEND_AT_FOOT,
     }
     return go.Figure([_line(seen, *one) for one in _SETS], layout)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from dashboard.charts.style import HUES, axis, base_layout, ink, two_decimals
+from dashboard.charts.style import HUES, LEGEND_AT_FOOT, axis, base_layout, ink, two_decimals
 
 TOTAL = "loss"
 
@@ -37,13 +37,13 @@ def loss_figure(history: Sequence[tuple[int, Mapping[str, float]]], total_steps:
             hovertemplate="step %{x}: %{y:.2f}",
         )
     figure.update_layout(
-        base_layout(loss_finding(history, total_steps), dark, height=320, wrap=56),
+        base_layout(loss_finding(history, total_steps), dark, height=350, wrap=56),
         showlegend=True,
         hovermode="x unified",
     )
     figure.update_layout(
-        legend={"orientation": "h", "x": 0, "y": -0.28, "yanchor": "top"},
-        margin={"b": 84, "l": 56, "r": 12},
+        legend=LEGEND_AT_FOOT,
+        margin={"b": 120, "l": 56, "r": 12},
     )
     figure.update_xaxes(axis("step", dark), range=[0, max(total_steps, history[-1][0], 1)])
     figure.update_yaxes(axis("loss", dark))

@@ -4,7 +4,7 @@ from typing import Literal
 
 import plotly.graph_objects as go
 
-from dashboard.charts.style import HUES, axis, base_layout, ink, two_decimals
+from dashboard.charts.style import HUES, LEGEND_AT_FOOT, axis, base_layout, ink, two_decimals
 from muc_core.evaluation.stress import CurvePoint, RelearningStress, Role
 from muc_core.stats.rates import Rate
 
@@ -17,9 +17,6 @@ AXES: dict[Measure, str] = {
     "first": "share found first",
 }
 """Short, for a narrow window; the sentence below the figure says the rest."""
-LEGEND = {"orientation": "h", "x": 0, "yref": "container", "y": 0, "yanchor": "bottom"}
-"""At the foot of the figure, below the name of its axis in any size."""
-
 _NAMES: dict[Role, str] = {"after": "after unlearning", "retrained": "Retrain"}
 _FINDINGS = {
     "still there": "The pictures were never gone",
@@ -62,7 +59,7 @@ def relearning_figure(result: RelearningStress, dark: bool, *, measure: Measure 
         hovertemplate=f"before unlearning: {_text(before, measure)}<extra></extra>",
     )
     figure.update_layout(base_layout("", dark, height=360), showlegend=True, hovermode="x")
-    figure.update_layout(legend=LEGEND, margin={"t": 12, "b": 112, "l": 64, "r": 16})
+    figure.update_layout(legend=LEGEND_AT_FOOT, margin={"t": 12, "b": 112, "l": 64, "r": 16})
     figure.update_xaxes(axis("steps of training on the other half", dark), range=[0, result.steps])
     figure.update_yaxes(axis(AXES[measure], dark), tickformat=".0%" if measure == "first" else None)
     return figure

@@ -8,8 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from dashboard.charts.relearning import LEGEND
-from dashboard.charts.style import HUES, axis, base_layout, ink, two_decimals
+from dashboard.charts.style import HUES, LEGEND_AT_FOOT, axis, base_layout, ink, two_decimals
 from muc_core.evaluation.stress import Int8Stress, LineStress, Role, SeparationStress
 from muc_core.stats.rates import Rate
 
@@ -149,7 +148,7 @@ def _rows(figure: go.Figure, roles: list[Role], measured: str, dark: bool) -> No
 
 def _frame(figure: go.Figure, dark: bool) -> None:
     figure.update_layout(base_layout("", dark, height=270), showlegend=True)
-    figure.update_layout(legend=LEGEND, margin={"t": 8, "l": 64, "r": 12, "b": 108})
+    figure.update_layout(legend=LEGEND_AT_FOOT, margin={"t": 8, "l": 64, "r": 12, "b": 108})
 
 
 def _mark(figure: go.Figure, place: float, dark: bool) -> None:

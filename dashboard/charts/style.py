@@ -61,6 +61,10 @@ def shorten(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
+LEGEND_AT_FOOT = {"orientation": "h", "x": 0, "yref": "container", "y": 0, "yanchor": "bottom"}
+"""Below the name of the axis in any size and with any number of lines; the bottom margin must have room for them."""
+
+
 def base_layout(title: str, dark: bool, *, height: int = 420, wrap: int = 100) -> dict[str, Any]:
     """Arguments for `figure.update_layout`: the look of every chart.
 

@@ -35,6 +35,7 @@ def comparison_section(side: SideBySide) -> None:
         _for_people(table),
         hide_index=True,
         width="stretch",
+        placeholder="–",
         column_config={
             "Effect": st.column_config.NumberColumn(
                 format="%.2f",

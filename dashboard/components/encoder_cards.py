@@ -39,15 +39,15 @@ def encoder_list(records: Sequence[EncoderRecord]) -> None:
         height=min(35 * len(records) + 38, 388),
         column_config={
             "Name": st.column_config.TextColumn("Name", pinned=True, width=165),
-            "Model": st.column_config.TextColumn("Model", width=135, help="Family and architecture."),
-            "Made by": st.column_config.TextColumn("Made by", width=105, help="The unlearning method."),
+            "Model": st.column_config.TextColumn("Model", width=145, help="Family and architecture."),
+            "Made by": st.column_config.TextColumn("Made by", width=100, help="The unlearning method."),
             "Made from": st.column_config.TextColumn("Made from", width=85),
             "Numbers": number("Vector", width=55, format="localized", help="How many numbers a vector has."),
             "Captions": st.column_config.TextColumn("Captions", width=65, help="Whether it reads captions."),
             "Pixels": number("Pixels", width=50, format="%d", help="Side of the pictures it looks at."),
             "From": st.column_config.TextColumn("From", width=50),
             "On disk": number("MB", width=45, format="%.1f", help="Size of its files."),
-            "Check": st.column_config.TextColumn("Check", width=65, help="What the latest check found."),
+            "Check": st.column_config.TextColumn("Check", width=60, help="What the latest check found."),
         },
     )
 

@@ -48,9 +48,10 @@ def _side_by_side(state: str, *, _bench: Bench, _settings: CompareSettings) -> S
 
 
 def compare_job(original: str, encoders: tuple[str, ...]) -> Job | None:
-    """The newest job that measures these."""
+    """The job at work on encoders of this original, be it these or others; otherwise the newest that measured these."""
     wanted = CompareSettings(original=original, encoders=encoders).model_dump(mode="json")
-    return next((job for job in JobTable(workspace()).jobs() if job.kind == KIND and job.settings == wanted), None)
+    jobs = [job for job in JobTable(workspace()).jobs() if job.kind == KIND and job.settings["original"] == original]
+    return next((job for job in jobs if job.active), next((job for job in jobs if job.settings == wanted), None))
 
 
 def start_compare(original: str, encoders: tuple[str, ...]) -> Job:

@@ -58,6 +58,18 @@ def test_measuring_is_offered_and_a_double_click_starts_one_job(
     assert len(JobTable(Workspace(tmp_path / "home")).jobs()) == 1
 
 
+def test_a_job_on_other_encoders_of_the_original_is_shown_while_it_works(
+    pair_assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = JobTable(Workspace(tmp_path / "home"))
+    others = CompareSettings(original="demo-clip", encoders=("demo-clip-ac", "demo-clip-ac-2"))
+    job, _ = table.add(task.KIND, others.model_dump(mode="json"), unique=True)
+    app = visit(pair_assets, tmp_path / "home", monkeypatch)
+    assert [button.label for button in app.button if button.label in ("Cancel", "Measure")] == ["Cancel"]
+    table.close(job.id, "cancelled")
+    assert [button.label for button in app.run().button if button.label in ("Cancel", "Measure")] == ["Measure"]
+
+
 def test_what_was_measured_is_shown_and_can_be_attacked(
     pair_assets: Path, measured: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,9 +41,9 @@ with errors_as_sentences():
             how_it_ended(job, "Measuring", "What was measured so far is kept; start it again to go on.")
             if side.missing:
                 st.info(
-                    f"{side.missing} of {len(chosen) + 1} encoders have not been measured yet. Measuring embeds all "
-                    "pictures of the forget, held-out and retain sets and audits each encoder; it runs in the "
-                    "background.",
+                    f"{side.missing} of {len(chosen) + 1} encoders {'has' if side.missing == 1 else 'have'} not been "
+                    "measured yet. Measuring embeds all pictures of the forget, held-out and retain sets and audits "
+                    "each encoder; it runs in the background.",
                     icon=":material/info:",
                 )
                 start_button("Measure", lambda: start_compare(pair.before, chosen), key="start compare")

@@ -21,7 +21,7 @@ MEASURES: dict[Measure, str] = {
 NEXT: dict[Verdict, str] = {
     "still there": "What now: the pictures have not been unlearned. Unlearn with a stronger setting or another method, "
     "then audit and stress the new encoder.",
-    "hidden, not forgotten": "What now: answers alone would not have shown this. Unlearn with another method or "
+    "hidden, not forgotten": "What now: an audit of answers does not show this. Unlearn with another method or "
     "setting, then audit and stress the new encoder; training it again without the pictures is the safest.",
     "no trace came back": "What now: keep this result beside the audit of the same pair. Other ways to bring a trace "
     "back may exist, so this is no proof of deletion.",

@@ -116,20 +116,22 @@ def _in_child(target: Target, number: int, cpu_s: float, folder: Path) -> None:
         work = folder / "work"
         work.mkdir()
         os.chdir(work)
-        counts, started = Counter[str](), list[float]()
+        counts, started, failed = Counter[str](), list[float](), set[str]()
 
         def look(example: Any) -> None:
             started.append(time.process_time())
-            if started[-1] - started[0] > cpu_s:
-                return  # the time is over, and Hypothesis wants all of its examples
+            shown = repr(example)[:4000]
+            # when the time is over, Hypothesis wants the rest of its examples, and to see fail again what failed
+            if started[-1] - started[0] > cpu_s and shown not in failed:
+                return
             counts["examples"] += 1
-            (folder / LAST).write_text(repr(example)[:4000], errors="replace")
+            (folder / LAST).write_text(shown, errors="replace")
             signal.setitimer(signal.ITIMER_PROF, MOST_S)
             try:
-                target.enter(example, work)
-            except MucError as refusal:
-                counts["refused"] += 1
-                check_sentence(refusal)
+                counts["refused"] += _refused(target, example, work)
+            except Exception:
+                failed.add(shown)
+                raise
             finally:
                 signal.setitimer(signal.ITIMER_PROF, 0)
 
@@ -152,6 +154,16 @@ def _in_child(target: Target, number: int, cpu_s: float, folder: Path) -> None:
         code = 0
     finally:
         os._exit(code)
+
+
+def _refused(target: Target, example: Any, work: Path) -> bool:
+    """Whether the parser refused it; raises what is a fault."""
+    try:
+        target.enter(example, work)
+    except MucError as refusal:
+        check_sentence(refusal)
+        return True
+    return False
 
 
 class _TooSlow(Exception):

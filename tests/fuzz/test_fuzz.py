@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,22 @@ def divide(example: int) -> None:
     1 / (example - 5)
 
 
+def divide_slowly(example: int) -> None:
+    if example == 5:
+        begun = time.process_time()
+        while time.process_time() - begun < 0.4:  # longer than the fuzzing is to take
+            pass
+    divide(example)
+
+
 @pytest.mark.parametrize(
     ("enter", "fault"),
-    [(divide, "ZeroDivisionError"), (speak_to_programmers, "AssertionError"), (fall, "ended with status")],
+    [
+        (divide, "ZeroDivisionError"),
+        (divide_slowly, "ZeroDivisionError"),
+        (speak_to_programmers, "AssertionError"),
+        (fall, "ended with status"),
+    ],
 )
 def test_anything_else_is_a_fault_with_its_example(enter: Any, fault: str) -> None:
     found = fuzz(target(enter), cpu_s=0.3)

@@ -4,7 +4,6 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
+
+from tests.ports import free_port
 
 USER = "muc"
 MISSING = (
@@ -36,8 +37,7 @@ class Server:
         self.password = secrets.token_hex(12)
         if self._runs_as is not None:
             os.chown(folder, self._runs_as.pw_uid, self._runs_as.pw_gid)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
         word = folder / "password"
         word.write_text(self.password)
         if self._runs_as is not None:

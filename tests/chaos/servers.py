@@ -1,7 +1,6 @@
 """The streamlit server killed while somebody looks at its pages, and two servers and workers on one workspace."""
 
 import os
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from muc_core.workspace import Workspace
 from tests.chaos import notes
 from tests.chaos.forks import Fork
 from tests.chaos.scene import PATIENCE_S, DoesNotHold, Row, Scene, check_whole, done, ended, start
+from tests.ports import free_port
 
 APP = Path(dashboard.__file__).with_name("streamlit_app.py")
 
@@ -85,8 +85,7 @@ def two_of_each(scene: Scene) -> Row:
 @contextmanager
 def served(workspace: Workspace) -> Iterator[tuple[Fork, int]]:
     """The dashboard on a free port, until the block ends."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     server = Fork(lambda: _serve(workspace.home, port))
     try:
         _wait_until_it_answers(port)

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from fastapi.responses import JSONResponse, Response
 
 from tests.chaos.forks import Fork
 from tests.chaos.scene import PATIENCE_S, DoesNotHold
+from tests.ports import free_port
 from tests.unit.encoders.remote.servers import PATHS, Service, items_of
 
 PATH = PATHS["openai-image"]
@@ -90,8 +90,7 @@ class Running:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir()
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port: int = free.getsockname()[1]
+        self._port = free_port()
         self.behave()
         self._fork: Fork | None = None
 

@@ -1,7 +1,6 @@
 """Two processes, each with half of every step, make the step that one process makes with all of it."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from muc_core.encoders.checkpoint import load_training_state
 from tests.contract.joint_steps import CHUNKED, COMBINATIONS, LOW, step, trainer
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,12 +23,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    command += ["--main_process_port", str(port)]
+    command += ["--main_process_port", str(free_port())]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [*command, "-m", "tests.contract.joint_steps", str(folder)],

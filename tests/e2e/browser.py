@@ -4,7 +4,6 @@ import io
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from playwright.sync_api import Locator, Page, expect
 from muc_core.data.demo import load_demo
 from muc_core.jobs import JobTable, cancel
 from muc_core.workspace import Workspace
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 START_WITHIN_S = 120.0
@@ -52,9 +52,7 @@ def serve(home: Path, log: Path, *options: str) -> Iterator[Server]:
     Args:
         options: further ones of `streamlit run`.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", "dashboard/server.py"]
     with log.open("wb") as output:
         process = subprocess.Popen(

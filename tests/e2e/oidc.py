@@ -4,7 +4,6 @@ import base64
 import hashlib
 import html
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,8 @@ from fastapi import FastAPI, Form, HTTPException
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from joserfc import jwt
 from joserfc.jwk import ECKey
+
+from tests.ports import free_port
 
 CLIENT, SECRET = "muc", "the client's secret"
 PEOPLE: Mapping[str, str] = {
@@ -128,9 +129,7 @@ def app_of(provider: Provider) -> FastAPI:
 @contextmanager
 def provided() -> Iterator[Provider]:
     """A provider that answers until the block ends."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     provider = Provider(f"http://127.0.0.1:{port}")
     server = uvicorn.Server(uvicorn.Config(app_of(provider), port=port, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)

@@ -1,7 +1,6 @@
 """The index in PostgreSQL, in a real server: what is refused and how, versions, restarts; a password is never told."""
 
 import os
-import socket
 import subprocess
 import sys
 import textwrap
@@ -19,6 +18,7 @@ from muc_core.workspace.migrations import SCHEMA_VERSION, STEPS
 from muc_core.workspace.place import VARIABLE, name_of, read_url
 from muc_core.workspace.postgres import PostgresDatabase
 from muc_core.workspace.tables import identity, jobs, metadata
+from tests.ports import free_port
 from tests.postgres import Server
 
 SECRET = "hunter2-hunter2"
@@ -29,11 +29,6 @@ def url(postgres_server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
     found = postgres_server.emptied_database()
     monkeypatch.setenv(VARIABLE, found)
     return found
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def refusal(home: Path, secret: str) -> str:

@@ -18,13 +18,18 @@ from muc_core.workspace import Workspace
 
 
 class Sample(BaseModel):
-    """What the sample tasks are told."""
+    """What the sample tasks are told.
+
+    Attributes:
+        on_request: go on after each step only when a file of its number is in `folder`.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     label: str = ""
     steps: int = 1
     pause_s: float = 0.0
+    on_request: bool = False
     numbers: tuple[float, ...] = ()
     folder: Path | None = None
 
@@ -35,6 +40,8 @@ def count(settings: Sample, workspace: Workspace, progress: Progress) -> dict[st
     for step in range(1, settings.steps + 1):
         time.sleep(settings.pause_s)
         progress.report(step, settings.steps, f"{settings.label} step {step}", {"loss": 1 / step})
+        while settings.on_request and settings.folder and not (settings.folder / str(step)).exists():
+            time.sleep(0.02)
     _note(settings, "ends")
     return {"label": settings.label, "steps": settings.steps}
 

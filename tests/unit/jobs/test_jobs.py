@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from muc_core.jobs import Job, JobTable, cancel, follow, submit
 from muc_core.jobs.launcher import worker_threads
@@ -33,6 +34,11 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works
 
 def start(workspace: Workspace, kind: str, settings: Sample | None = None, *, unique: bool = False) -> Job:
     return submit(workspace, kind, settings or Sample(), unique=unique, task_modules=[MODULE])
+
+
+def nobodys_turn(workspace: Workspace) -> FileLock:
+    """While this is held no worker begins its job, however long the test is kept waiting."""
+    return FileLock(JobTable(workspace).slot)
 
 
 def finish(workspace: Workspace, job: Job) -> Job:
@@ -64,7 +70,8 @@ def wait_until_gone(pid: int | None) -> None:
 
 class TestEnds:
     def test_a_job_that_ends_well(self, workspace: Workspace) -> None:
-        job = start(workspace, "count", Sample(label="a", steps=3))
+        with nobodys_turn(workspace):
+            job = start(workspace, "count", Sample(label="a", steps=3))
         assert job.state == "queued"
         job = finish(workspace, job)
         assert (job.state, job.error) == ("done", None)
@@ -163,19 +170,20 @@ class TestProcess:
             from muc_core.jobs import submit
             from muc_core.workspace import Workspace
             from {MODULE} import Sample
-            job = submit(Workspace(Path(sys.argv[1])), "count", Sample(steps=8, pause_s=0.1), task_modules=["{MODULE}"])
+            job = submit(Workspace(Path(sys.argv[1])), "count", Sample(steps=8), task_modules=["{MODULE}"])
             print(job.id, flush=True)
             os.killpg(0, signal.SIGKILL)
         """
-        submitter = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code), str(workspace.home)],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-            check=False,
-        )
-        assert submitter.returncode == -signal.SIGKILL
-        (job,) = JobTable(workspace).jobs()
+        with nobodys_turn(workspace):
+            submitter = subprocess.run(
+                [sys.executable, "-c", textwrap.dedent(code), str(workspace.home)],
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+                check=False,
+            )
+            assert submitter.returncode == -signal.SIGKILL
+            (job,) = JobTable(workspace).jobs()
         assert job.id == submitter.stdout.decode().strip()
         assert job.active
         assert finish(workspace, job).result["steps"] == 8
@@ -183,11 +191,13 @@ class TestProcess:
 
 class TestTurns:
     def test_one_at_a_time_and_the_oldest_first(self, workspace: Workspace, tmp_path: Path) -> None:
-        jobs = [
-            start(workspace, "count", Sample(label=label, steps=2, pause_s=0.15, folder=tmp_path)) for label in "abc"
-        ]
-        assert [job.id for job in JobTable(workspace).active()] == [job.id for job in jobs]
-        last = wait_until(workspace, jobs[2], lambda job: job.message != "")
+        with nobodys_turn(workspace):
+            jobs = [
+                start(workspace, "count", Sample(label=label, steps=2, pause_s=0.15, folder=tmp_path))
+                for label in "abc"
+            ]
+            assert [job.id for job in JobTable(workspace).active()] == [job.id for job in jobs]
+            last = wait_until(workspace, jobs[2], lambda job: job.message != "")
         assert last.message == "waiting for 2 earlier jobs"
         ended = [finish(workspace, job) for job in jobs]
         assert [job.state for job in ended] == ["done"] * 3
@@ -206,11 +216,13 @@ class TestTurns:
 
 
 class TestProgress:
-    def test_progress_is_seen_while_the_job_runs(self, workspace: Workspace) -> None:
-        job = start(workspace, "count", Sample(label="n", steps=80, pause_s=0.02))
-        seen = {found.step for found in follow(workspace, job.id, every_s=0.05)}
-        assert len(seen) >= 4, "steps seen on the way"
-        ended = JobTable(workspace).job(job.id)
+    def test_progress_is_seen_while_the_job_runs(self, workspace: Workspace, tmp_path: Path) -> None:
+        job = start(workspace, "count", Sample(label="n", steps=80, pause_s=0.02, on_request=True, folder=tmp_path))
+        for step in range(1, 81):
+            if step <= 4:  # those to be seen on the way
+                wait_until(workspace, job, lambda job, step=step: job.step == step)  # type: ignore[misc]
+            (tmp_path / str(step)).touch()
+        ended = finish(workspace, job)
         assert ended.step == 80
         assert ended.values == {"loss": 1 / 80}
         assert [step for step, _ in ended.history] == list(range(1, 81))
@@ -247,8 +259,9 @@ class TestCancel:
         assert cancelled.started is None
 
     def test_a_job_that_has_only_been_submitted(self, workspace: Workspace) -> None:
-        job = start(workspace, "count")
-        assert cancel(workspace, job.id).state == "cancelled"
+        with nobodys_turn(workspace):
+            job = start(workspace, "count")
+            assert cancel(workspace, job.id).state == "cancelled"
         wait_until_gone(job.pid)
         assert JobTable(workspace).job(job.id).started is None
 

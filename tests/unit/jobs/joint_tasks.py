@@ -33,7 +33,7 @@ def together(settings: Joint, workspace: Workspace, progress: Progress) -> dict[
     ranks = torch.tensor([])
     for step in range(1, settings.steps + 1):
         if rank() == 1 and step == 3:
-            _misbehave(settings.mischief)
+            _misbehave(settings.mischief, workspace)
         ranks = _gathered()
         progress.report(step, settings.steps, f"step {step}", {"loss": 1 / step})
         time.sleep(settings.pause_s)
@@ -52,9 +52,12 @@ def _gathered() -> Tensor:
     return gather_with_gradient(torch.tensor([float(rank())]))
 
 
-def _misbehave(how: str) -> None:
+def _misbehave(how: str, workspace: Workspace) -> None:
     match how:
         case "die":
+            # The first process is ended at once when this one dies, whether or not it has written what it reported.
+            while not any("step 2" in path.read_text() for path in _reports(workspace)):
+                time.sleep(0.02)
             os.kill(os.getpid(), signal.SIGKILL)
         case "refuse":
             raise MucError("the picture 'x.png' cannot be read")
@@ -62,6 +65,11 @@ def _misbehave(how: str) -> None:
             raise ZeroDivisionError("a secret detail")
         case "hang":
             time.sleep(300)
+
+
+def _reports(workspace: Workspace) -> list[Path]:
+    """What the first process has written of the attempts at this job."""
+    return sorted(workspace.jobs_folder.glob(f"{workspace.job}.launch/*/reports.jsonl"))
 
 
 def alone(settings: Joint, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from muc_core.errors import Cancelled, MucError
+from muc_core.jobs.table import JobTable
 from muc_core.jobs.tasks import TASKS, Task
 from muc_core.progress import Progress
 from muc_core.workspace import Workspace
@@ -78,7 +79,7 @@ def block(settings: Sample, workspace: Workspace, progress: Progress) -> dict[st
 def block_everything(settings: Sample, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
     """Call compiled code that keeps the interpreter for itself and does not return."""
     progress.report(0, 1, "blocked")
-    time.sleep(0.5)
+    _wait_until_told(workspace, "blocked")
     ctypes.PyDLL(None).sleep(60)
     return {}
 
@@ -136,7 +137,7 @@ def kill_itself(settings: Sample, workspace: Workspace, progress: Progress) -> d
     """Die as a process does that the system kills."""
     progress.report(1, 2, "alive")
     print("famous last words", flush=True)
-    time.sleep(0.4)
+    _wait_until_told(workspace, "alive")
     os.kill(os.getpid(), signal.SIGKILL)
     return {}
 
@@ -145,6 +146,12 @@ def _note(settings: Sample, what: str) -> None:
     if settings.folder is not None:
         with (settings.folder / "notes").open("a") as file:
             file.write(f"{settings.label} {what}\n")
+
+
+def _wait_until_told(workspace: Workspace, message: str) -> None:
+    """Wait until the worker's second thread has written what was reported."""
+    while JobTable(workspace).job(str(workspace.job)).message != message:
+        time.sleep(0.02)
 
 
 def _descriptors() -> list[JsonValue]:

@@ -104,6 +104,8 @@ def be_stubborn(settings: Sample, workspace: Workspace, progress: Progress) -> d
 
 def tidy_up(settings: Sample, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
     """Heed the wish to cancel, and do something before leaving."""
+    # The worker's module is the main one. On a busy machine it would give this task up before it has had its turn.
+    vars(sys.modules["__main__"])["STOP_WITHIN_S"] = 60.0
     try:
         while True:
             progress.report(0, 1, "working")

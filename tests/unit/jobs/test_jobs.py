@@ -16,7 +16,7 @@ from filelock import FileLock
 from muc_core.jobs import Job, JobTable, cancel, follow, submit
 from muc_core.jobs.launcher import worker_threads
 from muc_core.workspace import Workspace
-from tests.unit.jobs.limits import CANCELLED_WITHIN_S
+from tests.unit.jobs.limits import CANCELLED_WITHIN_S, leave_killing_to_the_worker
 from tests.unit.jobs.sample_tasks import Sample
 
 MODULE = "tests.unit.jobs.sample_tasks"
@@ -62,7 +62,7 @@ def is_gone(pid: int | None) -> bool:
 
 
 def wait_until_gone(pid: int | None) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + CANCELLED_WITHIN_S
     while not is_gone(pid):
         assert time.monotonic() < deadline, f"process {pid} is still there"
         time.sleep(0.02)
@@ -245,7 +245,8 @@ class TestCancel:
         wait_until_gone(job.pid)
         return cancelled
 
-    def test_a_job_that_reports(self, workspace: Workspace, tmp_path: Path) -> None:
+    def test_a_job_that_reports(self, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        leave_killing_to_the_worker(monkeypatch)
         job = start(workspace, "tidy_up", Sample(label="t", folder=tmp_path))
         wait_until(workspace, job, lambda job: job.message == "working")
         self.cancel_in_time(workspace, job)
@@ -266,7 +267,11 @@ class TestCancel:
         assert JobTable(workspace).job(job.id).started is None
 
     @pytest.mark.parametrize("kind", ["block", "block_everything", "be_stubborn"])
-    def test_a_job_that_does_not_heed(self, workspace: Workspace, tmp_path: Path, kind: str) -> None:
+    def test_a_job_that_does_not_heed(
+        self, workspace: Workspace, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if kind == "be_stubborn":
+            leave_killing_to_the_worker(monkeypatch)
         job = start(workspace, kind, Sample(label="s", folder=tmp_path))
         wait_until(workspace, job, lambda job: job.message in ("blocked", "stubborn"))
         time.sleep(0.8)

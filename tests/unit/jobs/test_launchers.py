@@ -26,7 +26,7 @@ from muc_core.jobs.tasks.train import TrainJob
 from muc_core.progress import SILENT
 from muc_core.workspace import Workspace
 from tests.unit.jobs.joint_tasks import MODULE, Joint
-from tests.unit.jobs.limits import CANCELLED_WITHIN_S
+from tests.unit.jobs.limits import CANCELLED_WITHIN_S, leave_killing_to_the_worker
 
 FAKE_SLURM = Path(__file__).parents[2] / "fixtures" / "fake_slurm.py"
 
@@ -401,7 +401,8 @@ class TestSlurm:
         (batch,) = cluster.iterdir()
         assert "#SBATCH --job-name=muc-together" in (batch / "script").read_text()
 
-    def test_cancelled_in_time(self, workspace: Workspace, cluster: Path) -> None:
+    def test_cancelled_in_time(self, workspace: Workspace, cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        leave_killing_to_the_worker(monkeypatch)  # what runs on a cluster is called off by the worker alone
         job = wait_for_a_step(workspace, start(workspace, "slurm", Joint(steps=10_000, pause_s=0.02)))
         begun = time.monotonic()
         assert cancel(workspace, job.id).state == "cancelled"

@@ -106,12 +106,12 @@ def test_all_threads_heed_a_pause(service: Service, url: str) -> None:
     service.faults.append(failure(429, {"Retry-After": "1"}))
     with Client(servers.settings(url)) as client:
         thread = threading.Thread(target=client.post, args=(dict(TEXT), threading.Event()))
+        began = time.monotonic()
         thread.start()
         while len(service.seen) < 1 or client._not_before == 0:
             time.sleep(0.01)
-        began = time.monotonic()
         client.post(dict(TEXT), threading.Event())
-        assert time.monotonic() - began > 0.5
+        assert time.monotonic() - began >= 1
         thread.join()
 
 
@@ -119,10 +119,10 @@ def test_a_used_up_limit_delays_the_next_request(service: Service, url: str) -> 
     headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "700ms"}
     service.faults.append(JSONResponse({"data": []}, headers=headers))
     with Client(servers.settings(url)) as client:
-        client.post(dict(TEXT), threading.Event())
         began = time.monotonic()
         client.post(dict(TEXT), threading.Event())
-        assert time.monotonic() - began >= 0.5
+        client.post(dict(TEXT), threading.Event())
+        assert time.monotonic() - began >= 0.7
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from platformdirs import user_cache_dir
 
 from muc_core.encoders.remote.numbers import Vector
@@ -53,7 +54,10 @@ class VectorCache:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._lock, closing(sqlite3.connect(self._path, timeout=_BUSY_S)) as database:
-                database.execute("PRAGMA journal_mode = WAL")
+                if database.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                    # SQLite does not wait for another who changes this at the same moment
+                    with FileLock(self._path.with_suffix(".lock"), timeout=_BUSY_S):
+                        database.execute("PRAGMA journal_mode = WAL")
                 database.execute("CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, vector BLOB) WITHOUT ROWID")
                 yield database
         except (sqlite3.Error, OSError) as error:

@@ -215,7 +215,10 @@ def test_the_accepted_half_of_a_refused_request_is_remembered(service: Service, 
 
 
 def test_several_threads_may_remember_at_once(tmp_path: Path) -> None:
+    begin = threading.Barrier(4)
+
     def work(number: int) -> None:
+        begin.wait()
         for step in range(20):
             key = f"{number}-{step}"
             VectorCache(tmp_path).put({key: np.full(3, number, dtype=np.float32)})

@@ -11,6 +11,12 @@ DASHBOARD = Path(__file__).parents[2] / "dashboard"
 PATIENCE_S = 120
 
 
+@pytest.fixture(autouse=True)
+def _nobody_minds_that_no_worker_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most jobs here are only queued; drawing a page may take longer than a worker has to be started."""
+    monkeypatch.setattr("muc_core.jobs.table.START_WITHIN_S", 1e9)
+
+
 @pytest.fixture(scope="session")
 def pair_assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An assets folder with demo-clip and demo-clip-ac, untrained."""

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 import muc_core.jobs
 from dashboard.services import Files
 from muc_core.data.demo import load_demo
-from muc_core.jobs import Job, JobTable, table
+from muc_core.jobs import Job, JobTable
 from muc_core.jobs.tasks.embedding_map import EmbeddingMapSettings, choose_items, map_key
 from muc_core.workspace import Workspace
 from tests.app.pair import write_pair
@@ -39,9 +39,8 @@ def workspace(assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def submit(workspace: Workspace, kind: str, settings: BaseModel, *, unique: bool = False) -> Job:
         return JobTable(workspace).add(kind, settings.model_dump(mode="json"), unique=unique)[0]
 
-    # Jobs are queued as always, but no process is started for them, and nobody minds.
+    # Jobs are queued as always, but no process is started for them.
     monkeypatch.setattr(muc_core.jobs, "submit", submit)
-    monkeypatch.setattr(table, "START_WITHIN_S", 1e9)
     return Workspace()
 
 

@@ -116,8 +116,8 @@ def _forbid_writing(scene: Scene, folder: Path) -> Row:
     workspace = Workspace(folder / "home", assets=folder / "none")
     done(workspace, start(workspace, "train", scene.training("reference")).id)
     note = notes.Note(label="note", folder=folder)
-    before = _content(workspace.home)
     _remount("ro", folder)
+    before = _content(workspace.home)  # the worker may have gone on writing until then
     attempts: dict[str, Callable[[], object]] = {
         "opening it": lambda: Workspace(workspace.home),
         "listing": workspace.encoders,

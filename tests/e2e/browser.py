@@ -187,8 +187,17 @@ def look_at(page: Page, folder: Path, name: str) -> None:
 
 def open_page(page: Page, title: str) -> None:
     """Go to a page through the navigation and wait until it stands."""
-    page.get_by_test_id("stSidebarNav").get_by_role("link", name=title, exact=True).click()
+    link = page.get_by_test_id("stSidebarNav").get_by_role("link", name=title, exact=True)
+    link.click()
+    expect(link).to_have_attribute("aria-current", "page")  # else the page before it might be taken to stand still
     settle(page)
+
+
+TRANSITIONS = """() => Promise.allSettled(
+    document.getAnimations()
+        .filter(one => one.playState === "running" && one.effect.getComputedTiming().endTime < Infinity)
+        .map(one => one.finished)
+)"""
 
 
 def settle(page: Page) -> None:
@@ -199,6 +208,7 @@ def settle(page: Page) -> None:
     )
     expect(page.get_by_test_id("stException")).to_have_count(0)
     expect(page.get_by_text("Something went wrong here that is our fault")).to_have_count(0)
+    page.evaluate(TRANSITIONS)  # a colour on its way to another one is neither
 
 
 def set_number(page: Page, label: str, value: float) -> None:

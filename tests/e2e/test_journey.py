@@ -128,7 +128,7 @@ def test_from_the_demo_to_an_own_unlearned_encoder(server: Server, watched: Page
     card.get_by_role("button", name="Use it as After").click()
     name = str(second.result["encoder"])
     expect(card.get_by_text(f"{name} is now After on every page").first).to_be_visible()
-    assert page.get_by_label("Name of the new encoder", exact=True).input_value() != name
+    expect(page.get_by_label("Name of the new encoder", exact=True)).not_to_have_value(name)
     picture("done")
 
     open_page(page, "Matrices")

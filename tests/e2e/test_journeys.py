@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from dashboard.texts import texts
-from tests.e2e.browser import PATIENCE_MS, Server, Watch, look_at, settle
+from tests.e2e.browser import PATIENCE_MS, Server, Watch, look_at, set_number, settle
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -50,6 +50,7 @@ def test_an_owner_gets_a_verdict_and_a_report(start: Page, pictures_folder: Path
 def test_an_engineer_starts_a_run_and_stops_it(start: Page, server: Server, pictures_folder: Path) -> None:
     page = start
     take(page, "Tune")
+    set_number(page, "Epochs", 200)  # more than there is time for while the page is looked at
     page.get_by_role("button", name="Start unlearning").click()
     expect(page.get_by_role("button", name="Cancel").first).to_be_visible()
     look_at(page, pictures_folder, "engineer")

@@ -105,6 +105,7 @@ def audit(
     given = {name: vectors for name, vectors in asked.items() if vectors is not None}
     for name, vectors in given.items():
         check_vectors(vectors, ids, name)
+        vectors.release()
     for other in (before, retrained):
         if other is not None:
             _check_alike(other, after)
@@ -229,6 +230,7 @@ def _overlap(vectors: Vectors, owner_ids: Sequence[str], control_ids: Sequence[s
 
 def _encoder(name: str, vectors: Vectors, ids: Sequence[str], n: int, settings: AuditSettings) -> _Encoder:
     margin = vectors.scores(ids).margin
+    vectors.release()
     if np.ptp(margin) < 1e-9:
         raise MucError(f"{name} finds all items equally alike (all scores are {margin[0]:.4f}); it cannot be audited")
     if np.ptp(margin[n:]) < 1e-9:

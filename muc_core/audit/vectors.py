@@ -1,5 +1,6 @@
 """What an audit is given of an encoder: the vectors of the pooled items, owner's first, controls after them."""
 
+import mmap
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -57,6 +58,10 @@ class _OfPictures(ABC):
         """Of some pictures: normalised mean of the normalised views, `[k, d]`."""
         return _mean_direction(self.views[:, rows])
 
+    def release(self) -> None:
+        """Let go of what was read of files that are mapped into memory; it is read again when it is asked for."""
+        release_pages(self.views)
+
     @abstractmethod
     def factors(self, ids: Sequence[str] | None = None) -> Factors:
         """Of the alignment matrix."""
@@ -94,6 +99,10 @@ class ImageTextVectors(_OfPictures):
         else:
             pictures = centroid(self.views, c).astype(np.float32)
         return image_text_factors(pictures, self.texts, ids=ids, similarity=self.similarity)
+
+    def release(self) -> None:
+        super().release()
+        release_pages(self.texts)
 
     def traits(self, seed: int = 0) -> Float64:
         """`[n, 4]` how alike an item is to its nearest neighbours, which says how hard it is to place for an encoder
@@ -168,6 +177,15 @@ def check_vectors(vectors: Vectors, ids: Sequence[str], name: str) -> None:
                     f"{name} gave a {what} vector of zeros or of numbers that are not finite for {item!r}; an audit "
                     "needs a direction for every item"
                 )
+
+
+def release_pages(array: object) -> None:
+    """Take the pages of a file that was mapped for reading out of this process's memory."""
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap) and array.mode == "r" and hasattr(mmap, "MADV_DONTNEED"):
+            array._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+            return
+        array = array.base
 
 
 def _mean_direction(views: Float32) -> Float64:

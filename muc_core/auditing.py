@@ -17,6 +17,7 @@ from muc_core.audit.audit import AuditSettings, check_counts
 from muc_core.audit.collateral import BYSTANDERS, Bystander, collateral
 from muc_core.audit.gap import FEWEST_VIEWS, GapInference, gap_inference
 from muc_core.audit.guard import control_guard
+from muc_core.audit.honesty import not_probed
 from muc_core.audit.inputs import AuditInputs
 from muc_core.audit.result import STAND_INS, AuditResult, Bystanders, Check
 from muc_core.audit.vectors import ImageTextVectors, Vectors, ViewVectors
@@ -91,7 +92,8 @@ def audit_encoders(
         mode: "image-text" compares pictures with captions, "two-view" views of pictures with one another; "auto" takes
             captions when every item has one of its own and every encoder reads text.
         views: random views of each picture, >= 2.
-        probes: ask near-duplicates of the pictures, too: they show an encoder that hides what it knows.
+        probes: ask near-duplicates of the pictures, too: they show an encoder that hides what it knows. Without them
+            the verdict is never "forgotten".
         decoys: pictures that encoders of others are asked about together with the owner's, which changes no result.
         settings: of the tests.
         warnings: what is known of the pictures already, to be passed on.
@@ -128,6 +130,8 @@ def audit_encoders(
         checks += honesty_checks(
             before, after, owner, controls, seed=settings.seed, decoys=decoys, progress=stages.next()
         )
+    else:
+        checks += not_probed("no probes were made")
     notes = [*warnings, *of_owner, *of_controls, *of_captions, *_told_others(present.values(), decoys)]
     if not probes:
         notes.append(NOT_PROBED)

@@ -95,6 +95,21 @@ def near_duplicates(
     )
 
 
+def not_probed(why: str) -> tuple[Check, ...]:
+    """The probes that must not be missed where an encoder is called forgetful, not made.
+
+    Args:
+        why: in words that fit the column of what was measured.
+    """
+    return tuple(
+        Check(name=name, passed=None, value=why, meaning=meaning)
+        for name, meaning in (
+            (NEAR_DUPLICATES, "Whether changed copies of your pictures are answered differently was not asked."),
+            (STEADY, "Whether the encoder gives the same answers again, in other company, was not asked."),
+        )
+    )
+
+
 @dataclass(frozen=True)
 class Rise:
     """How much better the owner's copies of one kind are known than their originals, beyond what controls' are.

@@ -12,7 +12,7 @@ import numpy as np
 from muc_core.audit.audit import AuditSettings, check_counts
 from muc_core.audit.collateral import BYSTANDERS, Bystander, collateral
 from muc_core.audit.geometry import compare_encoders, not_compared
-from muc_core.audit.honesty import MOST_CONTROLS, MOST_OWNED, NEAR_DUPLICATES, STEADY, noise_filter, useful
+from muc_core.audit.honesty import MOST_CONTROLS, MOST_OWNED, noise_filter, not_probed, useful
 from muc_core.audit.inputs import AuditInputs
 from muc_core.audit.result import GUARD, Check
 from muc_core.audit.vectors import Vectors
@@ -98,22 +98,13 @@ def checks_of_vectors(after: Vectors, before: Vectors | None, owner: int, *, see
 
 
 def _unasked() -> tuple[Check, ...]:
-    return tuple(
-        Check(name=name, passed=None, value=why, meaning=meaning)
-        for name, why, meaning in (
-            (GUARD, "there are no pictures", "Whether the controls look like your pictures could not be asked."),
-            (
-                NEAR_DUPLICATES,
-                "there is no encoder to ask",
-                "Whether changed copies of your pictures are answered differently could not be asked.",
-            ),
-            (
-                STEADY,
-                "there is no encoder to ask",
-                "Whether the encoder gives the same answers again, in other company, could not be asked.",
-            ),
-        )
+    guard = Check(
+        name=GUARD,
+        passed=None,
+        value="there are no pictures",
+        meaning="Whether the controls look like your pictures could not be asked.",
     )
+    return guard, *not_probed("there is no encoder to ask")
 
 
 def _draw(places: np.ndarray, most: int, generator: np.random.Generator) -> np.ndarray:

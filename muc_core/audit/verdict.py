@@ -14,7 +14,7 @@ SURE_OF_MEMORY = 0.2
 it must hardly ever be found (`demo-simclr-blind`, docs/calibration.md)."""
 
 NOT_TO_BE_MISSED = (GUARD, NEAR_DUPLICATES, STEADY)
-"""Checks that were to be made and could not be (`passed` is None): without them nothing is called forgotten."""
+"""Checks that are part of an audit and were not made (`passed` is None): without them nothing is called forgotten."""
 
 
 def set_verdict(
@@ -31,7 +31,7 @@ def set_verdict(
     Args:
         findings: by name, as in `AuditResult`.
         checks: a failed guard leaves nothing to tell, any other failed check all but "under-forgotten"; one of
-            `NOT_TO_BE_MISSED` that could not be made leaves no "forgotten".
+            `NOT_TO_BE_MISSED` that was not made leaves no "forgotten".
         delta: bound of equivalence, in units of the controls' spread.
         alpha: of each test.
     """
@@ -61,12 +61,12 @@ def set_verdict(
 
 
 def _without(unasked: Sequence[str], verdict: Verdict, rule: str) -> tuple[Verdict, str]:
-    """What may be said where checks could not be made that takes pictures or an encoder to make."""
+    """What may be said where checks were not made."""
     if verdict == "forgotten":
         return (
             "cannot tell",
             f"No trace was found, but that is not called forgotten here, because what would give away unfair controls "
-            f"or answers that hide something could not be checked ({', '.join(unasked)}). {rule}",
+            f"or answers that hide something was not checked ({', '.join(unasked)}). {rule}",
         )
     if verdict != "cannot tell" and GUARD in unasked:
         rule += " That holds if the controls are pictures like the owner's, which could not be checked."

@@ -97,7 +97,9 @@ def audit(
     seed: Annotated[int, typer.Option(min=0, help="Seed of views and permutations.")] = 0,
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="A first look: two views, 999 permutations, no probes."),
+        typer.Option(
+            "--quick", help='A first look: two views, 999 permutations, no probes; its verdict is never "forgotten".'
+        ),
     ] = False,
     data: DataOfSets = None,
     decoys: Annotated[

@@ -83,7 +83,11 @@ def watch(
     ] = None,
     probes: Annotated[
         bool | None,
-        typer.Option("--probes/--no-probes", help="Whether changed copies are asked, too.", show_default=False),
+        typer.Option(
+            "--probes/--no-probes",
+            help='Whether changed copies are asked, too; without them the verdict is never "forgotten".',
+            show_default=False,
+        ),
     ] = None,
     every: Annotated[
         str | None,

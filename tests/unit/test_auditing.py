@@ -107,6 +107,17 @@ def test_an_audit_without_probes_says_so() -> None:
     assert not any("not probed" in warning for warning in run(trained_on(OWNER), None, probes=True).warnings)
 
 
+def test_without_probes_nothing_is_called_forgotten() -> None:
+    owner, controls = pictures("mine", 200, seed=1), pictures("control", 200, seed=2)
+    before, after = trained_on(owner), trained_on(owner, controls)  # it tells them apart no more
+    looks = {
+        probes: run(after, before, owner=owner, controls=controls, probes=probes, views=6) for probes in (True, False)
+    }
+    assert {probes: found.verdict for probes, found in looks.items()} == {True: "forgotten", False: "cannot tell"}
+    assert "Changed copies, The same encoder throughout" in looks[False].rule
+    assert looks[False].rule.endswith(looks[True].rule)
+
+
 def test_a_picture_counts_once() -> None:
     before = trained_on(OWNER, RETAINED)
     many = run(trained_on(OWNER), before, owner=joined(OWNER, OWNER))

@@ -58,7 +58,6 @@ def evaluate(each: Evaluated, workspace: Workspace, progress: Progress) -> Resul
         pictures.forget,
         pictures.held_out,
         before=workspace.load(each.made.original),
-        probes=False,
         settings=AuditSettings(permutations=PERMUTATIONS, seed=each.seed),
         progress=progress,
     )

@@ -193,11 +193,15 @@ def open_page(page: Page, title: str) -> None:
     settle(page)
 
 
-TRANSITIONS = """() => Promise.allSettled(
-    document.getAnimations()
-        .filter(one => one.playState === "running" && one.effect.getComputedTiming().endTime < Infinity)
-        .map(one => one.finished)
-)"""
+TRANSITIONS = """() => Promise.race([
+    Promise.allSettled(
+        document.getAnimations()
+            .filter(one => one.playState === "running" && one.effect.getComputedTiming().endTime < Infinity)
+            .map(one => one.finished)
+    ),
+    new Promise(resolve => setTimeout(resolve, 2000)),
+])"""
+"""Done when colours and places have come to rest; those of a page that is not in front never do."""
 
 
 def settle(page: Page) -> None:

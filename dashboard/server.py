@@ -8,12 +8,14 @@ The pages alone, `streamlit run dashboard/streamlit_app.py`, work as well and se
 import hashlib
 import re
 from base64 import b64encode
+from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnected
 
 INDEX = Path(st.__file__).with_name("static") / "index.html"
 """Streamlit's own page, the same for all of ours."""
@@ -69,4 +71,20 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-app = st.App(Path(__file__).with_name("streamlit_app.py"), middleware=[Middleware(SecurityHeaders)])
+class ClosedTabs:
+    """Takes it that a browser may go while it is sent to.
+
+    Streamlit then closes the connection once more, and the log would show a traceback of what is nobody's fault.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(WebSocketDisconnected):
+            await self._app(scope, receive, send)
+
+
+app = st.App(
+    Path(__file__).with_name("streamlit_app.py"), middleware=[Middleware(SecurityHeaders), Middleware(ClosedTabs)]
+)

@@ -11,8 +11,9 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocket, WebSocketDisconnected
 from streamlit.web.server.app_discovery import discover_asgi_app
 
 from dashboard import server
@@ -23,7 +24,10 @@ ROOT = Path(server.__file__).parents[1]
 def test_streamlit_serves_it_as_an_app() -> None:
     assert discover_asgi_app(Path(server.__file__)).import_string == "server:app"
     assert server.app.script_path == Path(server.__file__).with_name("streamlit_app.py")
-    assert [str(one.cls) for one in server.app._user_middleware] == [str(server.SecurityHeaders)]
+    assert [str(one.cls) for one in server.app._user_middleware] == [
+        str(server.SecurityHeaders),
+        str(server.ClosedTabs),
+    ]
 
 
 @pytest.mark.parametrize("file", ["Makefile", "Dockerfile"])
@@ -50,6 +54,20 @@ def test_every_answer_has_the_headers_once(path: str, status: int) -> None:
         assert answer.headers.get_list(name) == [value]
     assert server.HEADERS["X-Frame-Options"] == "DENY"
     assert server.HEADERS["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_browser_that_went_while_it_was_sent_to_is_no_fault() -> None:
+    async def send_once_more(connection: WebSocket) -> None:
+        await connection.accept()
+        await connection.close()
+        await connection.close()
+
+    routes = [WebSocketRoute("/", send_once_more)]
+    with pytest.raises(WebSocketDisconnected), TestClient(Starlette(routes=routes)).websocket_connect("/"):
+        pass
+    app = Starlette(routes=routes, middleware=[Middleware(server.ClosedTabs)])
+    with TestClient(app).websocket_connect("/"):
+        pass
 
 
 def test_no_script_runs_but_those_of_files_and_the_one_in_streamlits_page() -> None:

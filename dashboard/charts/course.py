@@ -21,8 +21,8 @@ _SETS = (("forget", "forget set", "forget"), ("retain", "retained", "retain"), (
 def course_figure(course: Course, total_steps: int, *, dark: bool) -> go.Figure:
     """Alignment over steps; `course` has at least one point with figures."""
     title = course_finding(course)
-    layout = base_layout(title, dark, height=300 + title_height(title, wrap=WRAP), wrap=WRAP)
-    layout["margin"] = {"t": title_height(title, wrap=WRAP) + 20, "r": 12, "b": 84, "l": 56}
+    layout = base_layout(title, dark, height=320 + title_height(title, wrap=WRAP), wrap=WRAP)
+    layout["margin"] = {"t": title_height(title, wrap=WRAP) + 20, "r": 12, "b": 104, "l": 56}
     seen = [point for point in course.points if point.verdict is not None]
     layout |= {
         "xaxis": axis("step", dark) | {"range": [0, max(total_steps, seen[-1].step, 1) * 1.02]},

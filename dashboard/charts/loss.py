@@ -36,14 +36,15 @@ def loss_figure(history: Sequence[tuple[int, Mapping[str, float]]], total_steps:
             line=_line(name, terms, dark),
             hovertemplate="step %{x}: %{y:.2f}",
         )
+    foot = 52 + 20 * len(shown)  # on a phone each line has a row of the legend
     figure.update_layout(
-        base_layout(loss_finding(history, total_steps), dark, height=350, wrap=56),
+        base_layout(loss_finding(history, total_steps), dark, height=230 + foot, wrap=56),
         showlegend=True,
         hovermode="x unified",
     )
     figure.update_layout(
         legend=LEGEND_AT_FOOT,
-        margin={"b": 120, "l": 56, "r": 12},
+        margin={"b": foot, "l": 56, "r": 12},
     )
     figure.update_xaxes(axis("step", dark), range=[0, max(total_steps, history[-1][0], 1)])
     figure.update_yaxes(axis("loss", dark))

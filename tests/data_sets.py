@@ -68,6 +68,14 @@ def parquet_of(columns: dict[str, Any], *, row_group_size: int = 2, metadata: di
     return stream.getvalue()
 
 
+def contradicting_parquet() -> bytes:
+    """A footer whose statistics of the column of pictures count empty cells, and whose schema allows none."""
+    whole = parquet_of({"image": pa.array([b"x"] * 3, pa.binary())})
+    optional, required = (b"\x15\x0c\x25" + kind + b"\x18\x05image" for kind in (b"\x02", b"\x00"))
+    assert whole.count(optional) == 1
+    return whole.replace(optional, required)
+
+
 def cifar_pixels(count: int, seed: int = 0) -> npt.NDArray[np.uint8]:
     """uint8 `[count, 3072]`, as the batches hold them: red, green, blue, each row by row."""
     return np.random.default_rng(seed).integers(0, 256, (count, 3072), dtype=np.uint8)

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.data_sets import cifar_pixels, parquet_of, tar_of, write_cifar
+from tests.data_sets import cifar_pixels, contradicting_parquet, parquet_of, tar_of, write_cifar
 from tests.hostile.case import Case, Expected, written
 from tests.hostile.pictures import flipped
 from tests.hostile.uploads import hostile_cases, hostile_upload, png
@@ -305,6 +305,7 @@ def _parquet() -> dict[str, tuple[Build, Expected]]:
         "cut_at_its_head": (lambda: whole[100:], "refused"),
         "footer_of_2_gb": (lambda: whole[:-8] + b"\xff\xff\xff\x7fPAR1", "refused"),
         "footer_of_zeros": (lambda: b"PAR1" + bytes(1000) + b"\xe8\x03\x00\x00PAR1", "refused"),
+        "statistics_contradict": (contradicting_parquet, "refused"),
         "encrypted": (lambda: b"PARE" + whole[4:-4] + b"PARE", "refused"),
         "no_pictures": (lambda: parquet_of({"a": [1], "b": ["x"]}), "refused"),
         "no_rows": (lambda: parquet_of({"image": pa.array([], pa.binary())}), "refused"),

@@ -5,13 +5,15 @@ first asked for, and of the pictures only the row groups that hold the ones aske
 """
 
 import hashlib
+import io
 import json
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -160,22 +162,20 @@ class _RowGroups:
         """
         rows = np.asarray(indices, dtype="<i8")
         content = hashlib.sha256(rows.tobytes())
-        for group in self._of(rows)[1].tolist():
-            number, row_group = self._groups[group]
+        for number, groups in groupby((self._groups[group] for group in self._of(rows)[1]), key=lambda group: group[0]):
             path = self._files[number].path
             with _faults(path, BadImage), path.open("rb") as stream:
-                found = pq.ParquetFile(stream).metadata.row_group(row_group)
-                for chunk in (found.column(leaf) for leaf in range(found.num_columns)):
-                    if not _is_of(chunk, self._column):
-                        continue
-                    start, size = chunk.data_page_offset, chunk.total_compressed_size
-                    if chunk.has_dictionary_page:
-                        start = min(start, chunk.dictionary_page_offset)
-                    sizes = [found.num_rows, size, chunk.total_uncompressed_size]
-                    content.update(np.array(sizes, dtype="<i8").tobytes())
-                    for place in (start, max(start, start + size - _HEAD)):
-                        stream.seek(place)
-                        content.update(stream.read(min(_HEAD, size)))
+                metadata = _footer(path, self._column)
+                for _, row_group in groups:
+                    for chunk in _chunks(metadata, row_group, self._column):
+                        start, size = chunk.data_page_offset, chunk.total_compressed_size
+                        if chunk.has_dictionary_page:
+                            start = min(start, chunk.dictionary_page_offset)
+                        sizes = [metadata.row_group(row_group).num_rows, size, chunk.total_uncompressed_size]
+                        content.update(np.array(sizes, dtype="<i8").tobytes())
+                        for place in (start, max(start, start + size - _HEAD)):
+                            stream.seek(place)
+                            content.update(stream.read(min(_HEAD, size)))
         return content.digest()
 
     def _of(self, rows: Any) -> tuple[Any, Any]:
@@ -363,19 +363,51 @@ def _as_text(values: Any, where: str, classes: tuple[str, ...] | None) -> Any:
     return pc.if_else(pc.equal(texts, ""), None, texts)
 
 
+class _FooterOnly(io.FileIO):
+    """A file that is read until its footer is known."""
+
+    known = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.known:
+            raise _FooterIsSound
+        return super().read(-1 if size is None else size)
+
+
+class _FooterIsSound(Exception):
+    """Arrow went on to what the footer describes."""
+
+
+def _footer(path: Path, column: str) -> Any:
+    """The footer, with descriptions of the column that can be looked at.
+
+    Arrow ends the process where a damaged one is looked at; where a column is read, it looks first at those of all row
+    groups, and raises. So reading is begun here, and ends with the first byte.
+    """
+    with _FooterOnly(path) as stream:
+        file = pq.ParquetFile(stream, pre_buffer=True)
+        stream.known = True
+        with suppress(_FooterIsSound):
+            next(file.iter_batches(batch_size=1, columns=[column]), None)
+        return file.metadata
+
+
+def _chunks(metadata: Any, group: int, column: str) -> list[Any]:
+    """Descriptions of a column in a row group, several when it is a struct."""
+    leaves = [leaf for leaf in range(metadata.num_columns) if metadata.schema.column(leaf).path.split(".")[0] == column]
+    return [metadata.row_group(group).column(leaf) for leaf in leaves]
+
+
 def _opened(path: Path, column: str) -> Any:
     """A file in which a value of the column that is repeated takes memory once, as it does in the file."""
-    with pq.ParquetFile(path) as file:
-        groups = map(file.metadata.row_group, range(min(1, file.metadata.num_row_groups)))
-        leaves = [group.column(number) for group in groups for number in range(group.num_columns)]
-    return pq.ParquetFile(
-        path,
-        read_dictionary=[
-            leaf.path_in_schema
-            for leaf in leaves
-            if _is_of(leaf, column) and leaf.physical_type == "BYTE_ARRAY" and ".list." not in leaf.path_in_schema
-        ],
-    )
+    metadata = _footer(path, column)
+    chunks = _chunks(metadata, 0, column) if metadata.num_row_groups else []
+    once = [
+        chunk.path_in_schema
+        for chunk in chunks
+        if chunk.physical_type == "BYTE_ARRAY" and ".list." not in chunk.path_in_schema
+    ]
+    return pq.ParquetFile(path, metadata=metadata, read_dictionary=once)
 
 
 def _stated_size(file: Any, group: int, column: str, path: Path, most: int = _MOST_STATED) -> int:
@@ -384,8 +416,7 @@ def _stated_size(file: Any, group: int, column: str, path: Path, most: int = _MO
     Raises:
         MucError: they are too many, or packed so that any number of bytes can come out.
     """
-    found = file.metadata.row_group(group)
-    chunks = [chunk for chunk in map(found.column, range(found.num_columns)) if _is_of(chunk, column)]
+    chunks = _chunks(file.metadata, group, column)
     if any("DELTA_BYTE_ARRAY" in chunk.encodings for chunk in chunks):
         raise MucError(
             f"{path}: the column {column} is packed by common beginnings; write it plain or with a dictionary"
@@ -394,10 +425,6 @@ def _stated_size(file: Any, group: int, column: str, path: Path, most: int = _MO
     if size > most:
         raise MucError(f"{path}: the column {column} has {size / 2**20:,.0f} MB in one row group; write smaller ones")
     return size
-
-
-def _is_of(chunk: Any, column: str) -> bool:
-    return bool(chunk.path_in_schema.split(".")[0] == column)
 
 
 def _check_lengths(values: Any, column: str, path: Path) -> None:

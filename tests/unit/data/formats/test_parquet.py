@@ -18,7 +18,7 @@ from muc_core.data.formats import parquet as module
 from muc_core.data.formats.parquet import open_parquet
 from muc_core.data.sets import load_dataset
 from muc_core.errors import BadImage, MucError
-from tests.data_sets import parquet_of
+from tests.data_sets import contradicting_parquet, parquet_of
 from tests.hostile import png
 
 BYTES = [png(number) for number in range(5)]
@@ -205,6 +205,13 @@ def test_damaged_files(tmp_path: Path) -> None:
             MucError, match=r"p\.parquet is cut short, damaged or no parquet file \(.*\); copy it again"
         ):
             load_dataset(str(path))
+
+
+def test_a_footer_on_which_arrow_ends_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    path.write_bytes(contradicting_parquet())
+    with pytest.raises(MucError, match=r"p\.parquet is cut short, damaged .*histogram size mismatch"):
+        load_dataset(str(path)).images(16, [0])
 
 
 def test_files_with_different_columns(tmp_path: Path) -> None:

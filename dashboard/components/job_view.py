@@ -234,6 +234,8 @@ def describe(job: Job) -> str:
         return f"Stress test of {asked.get('before')} → {asked.get('after')}, {asked.get('forget')}"
     if job.kind == "audit":
         return f"Audit of {asked.get('before', 'an encoder')} → {asked.get('after')}"
+    if job.kind == "compare":
+        return f"Comparing encoders made from {asked.get('original')}"
     if job.kind == "strength_sweep":
         return f"Strength dial of {asked.get('before')} and {asked.get('after')}"
     if job.kind == "weakest_strength":

@@ -31,11 +31,11 @@ def run_estimate(job: UnlearnJob, split: DataSplit, settings: TrainingSettings) 
 
 def say_estimate(found: Estimate) -> str:
     """An estimate in a sentence, with what it rests on."""
-    runs = "run" if found.runs == 1 else "runs"
+    latest = "the latest run" if found.runs == 1 else f"the latest {found.runs} runs"
     source = {
-        "the same method": f"the latest {found.runs} {runs} of this method and architecture here",
+        "the same method": f"{latest} of this method and architecture here",
         "a timing": "a few steps that were timed here",
-        "other methods": f"the latest {found.runs} {runs} of other methods with this architecture here",
+        "other methods": f"{latest} of other methods with this architecture here",
     }[found.source]
     low, high = duration(found.low), duration(found.high)
     spread = "" if low == high else f" ({low} to {high})"

@@ -175,13 +175,17 @@ def faults(page: Page, *rules: str) -> list[str]:
     return found
 
 
-def look_at(page: Page, folder: Path, name: str) -> None:
-    """Nothing on the page may be cut off or hard to read, on a desk or a phone, by day or by night."""
+def look_at(page: Page, folder: Path, name: str) -> list[str]:
+    """What on the page as it stands is cut off or hard to read; its picture goes to `folder`."""
     folder.mkdir(exist_ok=True)
-    found = []
-    for look in in_every_look(page):
-        found += [f"{name}, {look}: {fault}" for fault in faults(page, "color-contrast")]
-        (folder / f"{name}-{look}.png").write_bytes(whole_page(page, tallest=2400))
+    found = [f"{name}: {fault}" for fault in faults(page, "color-contrast")]
+    (folder / f"{name}.png").write_bytes(whole_page(page, tallest=2400))
+    return found
+
+
+def look_at_all(page: Page, folder: Path, name: str) -> None:
+    """Nothing may be cut off or hard to read, on a desk or a phone, by day or by night."""
+    found = [fault for look in in_every_look(page) for fault in look_at(page, folder, f"{name}-{look}")]
     assert not found, "\n".join(found)
 
 

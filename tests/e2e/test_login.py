@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from dashboard.server import HEADERS
 from muc_core.workspace import Workspace
-from tests.e2e.browser import Watch, look_at, open_page, serve, settle
+from tests.e2e.browser import Watch, look_at_all, open_page, serve, settle
 from tests.e2e.oidc import provided, secrets_toml
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -39,20 +39,20 @@ def test_people_log_in_are_refused_and_log_out(tmp_path: Path, browser: Browser,
             assert {name.lower(): value for name, value in HEADERS.items()}.items() <= answer.headers.items()
             expect(page.get_by_role("heading", name="Log in")).to_be_visible()
             expect(page.get_by_test_id("stSidebarNav")).to_have_count(0)
-            look_at(page, pictures_folder, "login")
+            look_at_all(page, pictures_folder, "login")
 
             log_in(page, "Ann Artist")
             expect(page.get_by_role("heading", name="What do you want to do?")).to_be_visible()
             side = page.get_by_test_id("stSidebar")
             expect(side).to_contain_text("Ann Artist")
             expect(side.get_by_role("link", name="Tune")).to_have_count(0)
-            look_at(page, pictures_folder, "login-owner")
+            look_at_all(page, pictures_folder, "login-owner")
             page.set_viewport_size({"width": 1280, "height": 844})
             open_page(page, "Jobs")
             expect(page.get_by_text("Nothing has run yet")).to_be_visible()
             page.goto(f"{server.url}/encoders")
             expect(page.get_by_text("This page is not for you as owner")).to_be_visible()
-            look_at(page, pictures_folder, "login-refused")
+            look_at_all(page, pictures_folder, "login-refused")
             page.set_viewport_size({"width": 1280, "height": 844})
             log_out(page)
             assert provider.ended == 1
@@ -61,7 +61,7 @@ def test_people_log_in_are_refused_and_log_out(tmp_path: Path, browser: Browser,
 
             log_in(page, "Zoe Nobody")
             expect(page.get_by_text("nobody said what you may do here: ask Ben")).to_be_visible()
-            look_at(page, pictures_folder, "login-without-role")
+            look_at_all(page, pictures_folder, "login-without-role")
             page.set_viewport_size({"width": 1280, "height": 844})
             log_out(page)
 
@@ -88,6 +88,6 @@ def test_people_log_in_are_refused_and_log_out(tmp_path: Path, browser: Browser,
             page.get_by_role("button", name="Log in").click()
             expect(page.get_by_text("does not answer. Try again in a minute")).to_be_visible()
             settle(page)
-            look_at(page, pictures_folder, "login-down")
+            look_at_all(page, pictures_folder, "login-down")
             context.close()
     assert not watch.problems, "\n".join(watch.problems)

@@ -104,7 +104,7 @@ def compare(workspace: Workspace, settings: CompareSettings, *, progress: Progre
     subjects = subjects_of(bench, settings)
     stages = Stages(progress, len(subjects))
     for subject in subjects:
-        bench.measure(subject, stages.next(subject.encoder.manifest.name))
+        bench.measure(subject, stages.next(f"looking at {subject.encoder.manifest.name}"))
     return collect(bench, subjects)
 
 

@@ -91,7 +91,7 @@ def sweep(workspace: Workspace, settings: StrengthSweepSettings, *, progress: Pr
     stages = Stages(progress, len(subjects))
     for strength, subject in subjects:
         name = subject.encoder.manifest.name
-        bench.measure(subject, stages.next(name if strength is None else f"strength {strength:g}"))
+        bench.measure(subject, stages.next(f"looking at {name}" if strength is None else f"strength {strength:g}"))
     stages.report(1, 1, "")
     return collect(bench, subjects)
 

@@ -136,9 +136,7 @@ class Workspace:
                 folder.mkdir(parents=True, exist_ok=True)
             for folder in (self.jobs_folder, self.numba_folder):
                 folder.mkdir(parents=True, exist_ok=True)
-            for folder in (self.encoders_folder, self.runs_folder, self.audits_folder, self.maps_folder):
-                sweep(folder)
-            sweep(self.uploads_folder)
+            sweep(self.home)
         self.database: Database = (
             open_index(self.home, patience_s=JOBS_WAIT_S if job else 0.0) if index is None else SqliteDatabase(index)
         )

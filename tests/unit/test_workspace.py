@@ -678,7 +678,13 @@ class TestKilledWriters:
         run = begin(workspace)
         run.add_checkpoint(1, TENSORS, epoch=1)
         run.finish()
-        places = [workspace.encoders_folder, workspace.maps_folder, run.folder, run.folder / "checkpoints"]
+        places = [
+            workspace.home,
+            workspace.encoders_folder,
+            workspace.maps_folder,
+            run.folder,
+            run.folder / "checkpoints",
+        ]
         for place in places:
             (place / ".tmp-old").write_text("x")
             (place / ".tmp-young").write_text("x")

@@ -59,6 +59,10 @@ results: $(INSTALLED) ## run every method on the demo over seeds, what is missin
 	$(BIN)/muc bench-methods --out docs/results --scratch build/results $(ARGS)
 	$(BIN)/muc bench-methods --report docs/results --markdown docs/results.md
 
+results-search: $(INSTALLED) ## the same with settings found by 8 trials for each method, into docs/results-search.md (ARGS=--family clip)
+	$(BIN)/muc bench-methods --search 8 --out docs/results-search --scratch build/results-search $(ARGS)
+	$(BIN)/muc bench-methods --report docs/results-search --markdown docs/results-search.md
+
 schemas: $(INSTALLED) ## write the JSON Schemas of evidence anew, docs/schemas
 	$(BIN)/python -m muc_core.evidence.schemas docs/schemas
 

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from dashboard.charts.dial import SIGNS
 from dashboard.charts.style import HUES, LEGEND_AT_FOOT, axis, base_layout, title_height, two_decimals
 from dashboard.charts.verdict_looks import LOOKS
+from muc_core.audit.result import Verdict
 from muc_core.jobs.tuning.course import Course, CoursePoint
 
 HOW_TO_READ = (
@@ -38,7 +39,12 @@ def course_finding(course: Course) -> str:
     last = next(point for point in reversed(course.points) if point.verdict is not None)
     assert last.verdict is not None  # just chosen so
     effect = "" if last.effect is None else f", {two_decimals(last.effect.value)} above never-seen pictures"
-    return f"At step {last.step:,}, so far: {LOOKS[last.verdict].word.lower()}{effect}"
+    return f"At step {last.step:,}, so far: {_word(last.verdict).lower()}{effect}"
+
+
+def _word(verdict: Verdict) -> str:
+    """A quick audit makes no probes, without which nothing is called forgotten."""
+    return "No trace seen" if verdict == "forgotten" else LOOKS[verdict].word
 
 
 def _line(points: list[CoursePoint], name: str, title: str, hue: str) -> dict[str, Any]:
@@ -54,6 +60,6 @@ def _line(points: list[CoursePoint], name: str, title: str, hue: str) -> dict[st
         "y": [getattr(point, name) for point in points],
         "line": {"color": HUES[hue], "width": 2, "dash": "dot" if name == "controls" else "solid"},
         "marker": marker,
-        "text": [LOOKS[verdict].word for verdict in verdicts],
+        "text": [_word(verdict) for verdict in verdicts],
         "hovertemplate": f"step %{{x}}: {title} <b>%{{y:.2f}}</b><br>%{{text}}<extra></extra>",
     }

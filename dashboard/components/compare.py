@@ -55,8 +55,8 @@ def comparison_section(side: SideBySide) -> None:
     )
     st.caption(
         "How to read this: Retrain, which never saw the forget pictures, is the yardstick. A good method has its "
-        "figures in less time. Click a heading to sort. The verdict rests on the audit without probes; Check my "
-        "pictures makes the full one."
+        "figures in less time. Click a heading to sort. Probes are made before an encoder is called forgotten; "
+        "Check my pictures makes them for every verdict."
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         for label, content, name, kind in (

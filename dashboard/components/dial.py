@@ -166,8 +166,8 @@ def _verdict(here: Figures, strength: float) -> None:
                     "means spread more evenly and 0 that all are alike.",
                 )
         st.caption(
-            f"{here.audit.detectability.meaning} Audited without near-duplicate probes; once saved, *Check my "
-            "pictures* and `muc audit` make the full audit, and an evidence pack of it."
+            f"{here.audit.detectability.meaning} Probes are made before a strength is called forgotten; once saved, "
+            "*Check my pictures* and `muc audit` make them for every verdict, and an evidence pack of it."
         )
 
 

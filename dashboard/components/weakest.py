@@ -69,8 +69,8 @@ def weakest_view() -> None:
     else:
         _over_the_dial(line)
     st.caption(
-        "Only *no trace found* passes. Where the audit cannot tell, it has not found that nothing is left. Audits here "
-        "are made without near-duplicate probes; make the full one of the encoder that you choose."
+        "Only *no trace found* passes. Where the audit cannot tell, it has not found that nothing is left. Encoders "
+        "that would pass are probed, too: do their answers to changed copies and in other company fit?"
     )
 
 

@@ -107,6 +107,6 @@ def _for_people(points: "list[Point]", search: "Search | None", title: str) -> R
         "retain found": "right",
         "held-out found": "right",
     }
-    note = "Found: share of pictures whose own caption (or other views) is the nearest. Verdicts without probes."
+    note = "Found: share of pictures whose own caption (or other views) is the nearest. Forgotten: probed, too."
     said = [] if search is None else ["", search.explain("strength")]
     return Group(table(columns, rows, title=f"Strengths of {title}"), "", note, *said)

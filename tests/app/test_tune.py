@@ -201,7 +201,7 @@ def test_the_dial_stops_at_measured_strengths_and_redraws_all_figures(measured: 
     assert "at strength 1.5" in texts(page)
     after = [chart.proto.spec for chart in page.get("plotly_chart")]
     assert all(one != other for one, other in zip(before, after, strict=True))
-    assert "Audited without near-duplicate probes" in texts(page)
+    assert "Probes are made before a strength is called forgotten" in texts(page)
 
 
 def test_a_link_reproduces_the_dial(measured: Workspace) -> None:

@@ -8,7 +8,7 @@ A sweep that was cancelled therefore goes on where it stopped, and a search find
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from muc_core.jobs.tuning.measure import (
     look,
     open_material,
 )
+from muc_core.near_duplicates import honesty_checks
 from muc_core.progress import SILENT, Progress
 from muc_core.workspace import EncoderRecord, Workspace
 from muc_core.workspace.files import write_file, writing
@@ -157,12 +158,22 @@ class Bench:
         return found
 
     def look_at(self, encoder: Encoder, progress: Progress = SILENT) -> Figures:
-        """The figures of any encoder; nothing is kept. Raises `MucError` when it cannot be audited."""
-        return figures(self._before, look(encoder, self.material, self.yardstick, progress), *self._how)
+        """The figures of any encoder; nothing is kept. Raises `MucError` when it cannot be audited, `Cancelled`."""
+        looks = look(encoder, self.material, self.yardstick, progress)
+        return figures(self._inputs(encoder, looks, progress).result(), looks, *self._how)
 
     def audit_inputs(self, encoder: Encoder, progress: Progress = SILENT) -> AuditInputs:
         """What the audit of any encoder is computed from; nothing is kept. Raises `MucError`, `Cancelled`."""
-        return audit_inputs(self._before, look(encoder, self.material, self.yardstick, progress), *self._how)
+        return self._inputs(encoder, look(encoder, self.material, self.yardstick, progress), progress)
+
+    def _inputs(self, encoder: Encoder, looks: Looks, progress: Progress) -> AuditInputs:
+        """Probed where the verdict would be "forgotten"."""
+        inputs = audit_inputs(self._before, looks, *self._how)
+        if not self.yardstick.probes or inputs.result().verdict != "forgotten":
+            return inputs
+        pictures = self.material.forget, self.material.controls
+        checks = honesty_checks(self._original, encoder, *pictures, seed=self.yardstick.seed, progress=progress)
+        return replace(inputs, checks=(*inputs.checks, *checks))
 
     def encoder(self, subject: Subject) -> Encoder:
         """The loaded encoder, or the one at a strength."""
@@ -186,8 +197,12 @@ class Bench:
         return self.material, self.yardstick
 
     @cached_property
+    def _original(self) -> Encoder:
+        return self.workspace.load(self.original.manifest.name)
+
+    @cached_property
     def _before(self) -> Looks:
-        return look(self.workspace.load(self.original.manifest.name), self.material, self.yardstick)
+        return look(self._original, self.material, self.yardstick)
 
     @cached_property
     def _start(self) -> Mapping[str, Tensor]:

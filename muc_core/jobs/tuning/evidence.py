@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from muc_core.audit.honesty import NEAR_DUPLICATES
 from muc_core.auditing import NOT_PROBED
 from muc_core.encoders.manifest import EncoderManifest
 from muc_core.errors import MucError
@@ -24,7 +25,9 @@ def measured_draft(bench: Bench, name: str, progress: Progress = SILENT) -> Draf
     measured = bench.read(subject)
     if measured is None or measured.figures is None:
         raise MucError(f"{name!r} has no verdict yet; measure it first")
-    inputs = replace(bench.audit_inputs(bench.encoder(subject), progress), warnings=(NOT_PROBED,))
+    inputs = bench.audit_inputs(bench.encoder(subject), progress)
+    if all(check.name != NEAR_DUPLICATES for check in inputs.checks):
+        inputs = replace(inputs, warnings=(NOT_PROBED,))
     result, said = inputs.result(), measured.figures.audit.verdict
     if result.verdict != said:
         raise MucError(

@@ -1,7 +1,8 @@
 """One encoder in the figures that the strength of unlearning is chosen by: the audit, every picture, and utility.
 
 All encoders of a comparison see the same views of the same pictures, so that their figures differ by the encoders
-alone. The audit is that of `muc_core.auditing` without the near-duplicate probes.
+alone. The audit is that of `muc_core.auditing`; probes, which take as long as the rest, are made where the verdict
+would be "forgotten", which no encoder is called without them.
 """
 
 from collections.abc import Sequence
@@ -44,17 +45,18 @@ class Yardstick(BaseModel):
     permutations: int = Field(2000, ge=99, le=1_000_000, description="Most permutations of items in each test.")
     cells: int = Field(40, ge=2, le=60, description="Forget pictures in the alignment matrix that is kept.")
     seed: int = Field(0, ge=0, lt=2**32, description="Of views, permutations and the sample of retained pictures.")
+    probes: bool = Field(True, description="Probe an encoder before it is called forgotten.")
 
 
-QUICK = Yardstick(views=2, permutations=999, cells=2, seed=0)
-"""For a look along the way, at a checkpoint of a run."""
+QUICK = Yardstick(views=2, permutations=999, cells=2, seed=0, probes=False)
+"""For a look along the way, at a checkpoint of a run, which judges nothing."""
 
 
 class Figures(BaseModel):
     """An encoder in figures. The arrays have the order of the material's pictures.
 
     Attributes:
-        audit: of the forget set against the controls, with the original as the encoder before; without probes.
+        audit: of the forget set against the controls, with the original as the encoder before.
         positive, margin, rank: of each forget picture, see `muc_core.audit.summary.ItemScores`; margin and rank are
             taken over the pool of forget pictures and controls.
         control_positive, control_margin, control_rank: the same of each control.
@@ -167,7 +169,7 @@ def look(encoder: Encoder, material: Material, yardstick: Yardstick, progress: P
 
 
 def audit_inputs(before: Looks, after: Looks, material: Material, yardstick: Yardstick) -> AuditInputs:
-    """What the audit among the figures is computed from."""
+    """What the audit among the figures is computed from, without probes."""
     return AuditInputs(
         vectors={"before": before.pool, "after": after.pool},
         owner_ids=tuple(material.forget.ids),
@@ -177,14 +179,9 @@ def audit_inputs(before: Looks, after: Looks, material: Material, yardstick: Yar
     )
 
 
-def figures(before: Looks, after: Looks, material: Material, yardstick: Yardstick) -> Figures:
-    """The figures of the encoder that gave `after`; `before` are those of the original.
-
-    Raises:
-        MucError: as `muc_core.audit.audit.audit`.
-    """
+def figures(result: AuditResult, after: Looks, material: Material, yardstick: Yardstick) -> Figures:
+    """The figures of the encoder that gave `after`, with its audit."""
     n = len(material.forget)
-    result = audit_inputs(before, after, material, yardstick).result()
     _, scores = summarise_factors(after.pool.factors())
     layout = lay_out(order_given(n), max_cells=yardstick.cells, seed=yardstick.seed)
     owner, controls = _parts(after.pool, n)

@@ -1,14 +1,17 @@
 """One encoder in figures: against the audit of the library and slow plain loops."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from muc_core.audit.audit import AuditSettings
+from muc_core.audit.honesty import NEAR_DUPLICATES, STEADY
+from muc_core.audit.result import Check
 from muc_core.auditing import Audited, audit_encoders
 from muc_core.errors import MucError
-from muc_core.jobs.tuning.bench import Bench, Subject
+from muc_core.jobs.tuning.bench import Bench, Subject, reference_of
 from muc_core.jobs.tuning.measure import Figures, Yardstick, hopeless, look, open_material
 from muc_core.workspace import Workspace
 from tests.tuned import FORGET, HELD_OUT
@@ -42,7 +45,7 @@ def test_the_audit_is_the_library_s_without_probes(home: Workspace, family: str)
         keep=kept.append,
     )
     (audited,) = kept
-    # the dial has its own figures of retained pictures, and says itself that no probes were made
+    # the dial has its own figures of retained pictures, and probes only what it would call forgotten
     made = tuple(check for check in audited.inputs.checks if check.passed is not None)
     expected = replace(audited.inputs, checks=made, collateral=None, warnings=()).result()
     assert figures(home, family).audit == expected
@@ -101,3 +104,24 @@ def test_too_few_controls_are_refused(home: Workspace) -> None:
     split = reference.split.model_copy(update={"held_out": reference.split.held_out[:3]})
     with pytest.raises(MucError, match="3 controls; at least 20"):
         open_material(reference.model_copy(update={"split": split}), reads_text=False)
+
+
+def shipped(workspace: Workspace, yardstick: Yardstick) -> Bench:
+    return Bench(workspace, "demo-clip", reference_of(workspace.encoder("demo-clip-retrain").manifest), yardstick)
+
+
+def test_nothing_is_called_forgotten_that_was_not_probed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = Workspace(tmp_path)
+    there = shipped(workspace, Yardstick(views=2, permutations=999, cells=2))
+    passed = there.look_at(workspace.load("demo-clip-retrain")).audit
+    assert passed.verdict == "forgotten"
+    assert {NEAR_DUPLICATES, STEADY} <= {check.name for check in passed.checks if check.passed}
+    known = there.look_at(workspace.load("demo-clip-ac")).audit
+    assert known.verdict == "under-forgotten"
+    assert [check.name for check in known.checks] == [there.material.guard.name]
+
+    caught = Check(name=NEAR_DUPLICATES, passed=False, value="a rise", meaning="Copies are known better.")
+    monkeypatch.setattr("muc_core.jobs.tuning.bench.honesty_checks", lambda *_arguments, **_options: (caught,))
+    failed = there.look_at(workspace.load("demo-clip-retrain")).audit
+    assert failed.verdict == "cannot tell"
+    assert caught.meaning in failed.rule

@@ -392,21 +392,21 @@ def _footer(path: Path, column: str) -> Any:
         return file.metadata
 
 
+def _leaves(metadata: Any, column: str) -> list[int]:
+    """Numbers of what a column consists of in the schema, several when it is a struct."""
+    return [leaf for leaf in range(metadata.num_columns) if metadata.schema.column(leaf).path.split(".")[0] == column]
+
+
 def _chunks(metadata: Any, group: int, column: str) -> list[Any]:
-    """Descriptions of a column in a row group, several when it is a struct."""
-    leaves = [leaf for leaf in range(metadata.num_columns) if metadata.schema.column(leaf).path.split(".")[0] == column]
-    return [metadata.row_group(group).column(leaf) for leaf in leaves]
+    """Descriptions of a column in a row group."""
+    return [metadata.row_group(group).column(leaf) for leaf in _leaves(metadata, column)]
 
 
 def _opened(path: Path, column: str) -> Any:
     """A file in which a value of the column that is repeated takes memory once, as it does in the file."""
     metadata = _footer(path, column)
-    chunks = _chunks(metadata, 0, column) if metadata.num_row_groups else []
-    once = [
-        chunk.path_in_schema
-        for chunk in chunks
-        if chunk.physical_type == "BYTE_ARRAY" and ".list." not in chunk.path_in_schema
-    ]
+    leaves = [metadata.schema.column(leaf) for leaf in _leaves(metadata, column)]
+    once = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY" and ".list." not in leaf.path]
     return pq.ParquetFile(path, metadata=metadata, read_dictionary=once)
 
 

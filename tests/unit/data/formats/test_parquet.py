@@ -214,6 +214,14 @@ def test_a_footer_on_which_arrow_ends_the_process(tmp_path: Path) -> None:
         load_dataset(str(path)).images(16, [0])
 
 
+def test_a_row_group_that_calls_its_column_otherwise(tmp_path: Path) -> None:
+    whole = parquet_of({"image": BYTES}, row_group_size=5)
+    path = tmp_path / "p.parquet"
+    path.write_bytes(whole.replace(b"\x19\x18\x05image", b"\x19\x18\x05hmage"))
+    assert path.read_bytes() != whole
+    assert torch.equal(load_dataset(str(path)).images(16), _pixels(range(5)))
+
+
 def test_files_with_different_columns(tmp_path: Path) -> None:
     for other, message in (({"image": STRUCTS}, "image of the kind binary"), ({"x": BYTES}, "no column image")):
         write(tmp_path / "set", {"image": BYTES}, "a.parquet")

@@ -81,8 +81,7 @@ def _over_the_dial(line: Line) -> None:
         return
     how_it_ended(job, "The search", "Strengths that were measured are kept; start it again and it goes on from there.")
     if job is not None and job.state == "done":
-        found = search_of(job)
-        _result(found, "strength")
+        found = _result(job, "strength")
         if found.found is not None:
             st.button(
                 "Show it on the dial",
@@ -107,8 +106,8 @@ def _over_runs(line: Line) -> None:
         return
     how_it_ended(job, "The search", "Finished trials are kept as encoders; start it again and none is made twice.")
     if job is not None and job.state == "done":
-        found, encoders = search_of(job), job.result.get("trials")
-        _result(found, label(str(job.settings["setting"])), encoders)
+        encoders = job.result.get("trials")
+        found = _result(job, label(str(job.settings["setting"])), encoders)
         if found.found is not None and isinstance(encoders, dict):
             _evidence(line, str(encoders[f"{found.found.value:g}"]))
     settings = _run_settings(line, manifest)
@@ -200,7 +199,8 @@ def _newest_run_search(line: Line) -> Job | None:
     return job if isinstance(asked, dict) and asked.get("name") == line.after else None
 
 
-def _result(found: Search, name: str, encoders: JsonValue = None) -> None:
+def _result(job: Job, name: str, encoders: JsonValue = None) -> Search:
+    found = search_of(job)
     icons = {"found": ":material/check_circle:", "cannot tell": ":material/help:"}
     show = st.success if found.outcome == "found" else st.info if found.outcome == "cannot tell" else st.warning
     show(plain(found.explain(name.lower())), icon=icons.get(found.outcome, ":material/block:"))
@@ -208,6 +208,9 @@ def _result(found: Search, name: str, encoders: JsonValue = None) -> None:
     rows = [_row(trial, name, names.get(f"{trial.value:g}")) for trial in found.trials]
     with st.expander(f"The {len(rows)} audits that it rests on"):
         st.table(pd.DataFrame(rows), border="horizontal", hide_index=True)
+    if found.found is not None and not job.result.get("probed"):
+        st.warning("What passed in this search was not probed. Search again, and it is.", icon=":material/warning:")
+    return found
 
 
 def _row(trial: Trial, name: str, encoder: JsonValue) -> dict[str, str]:

@@ -288,7 +288,7 @@ FOUND = trials((0, "trace left", 1.5), (1.0, "trace left", 0.4), (1.125, "no tra
 
 def searched(workspace: Workspace, search: Search) -> None:
     asked = WeakestStrengthSettings(before="simclr-before", after="simclr-ac")
-    add(workspace, "weakest_strength", asked, "done", result={"search": search.model_dump(mode="json")})
+    add(workspace, "weakest_strength", asked, "done", result={"search": search.model_dump(mode="json"), "probed": True})
 
 
 def test_searching_the_dial_queues_one_job(workspace: Workspace) -> None:
@@ -308,6 +308,7 @@ def test_what_was_found_leads_to_the_dial(measured: Workspace) -> None:
         0
     ].value.replace("\\", "")
     assert "The 3 audits that it rests on" in [expander.label for expander in page.expander]
+    assert not page.warning
     press(page, "Show it on the dial")
     assert page.select_slider[0].value == "1.125"
 
@@ -382,6 +383,8 @@ def test_trials_are_listed_with_their_encoders(workspace: Workspace) -> None:
     page = over_runs()
     assert "No trace is found from beta 1.12 on" in page.success[0].value.replace("\\", "")
     assert "simclr-ac-beta-1.12" in page.table[0].value.to_string().replace("\\", "")
+    # as searches of earlier versions are kept
+    assert "was not probed" in page.warning[0].value
 
 
 def test_a_forget_set_of_another_run_is_written_down(workspace: Workspace) -> None:

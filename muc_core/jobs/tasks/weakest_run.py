@@ -97,10 +97,15 @@ def _trial(workspace: Workspace, settings: WeakestRunSettings, value: float, pro
 
 
 def run(settings: WeakestRunSettings, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
-    """Returns `{"search": ..., "trials": {value: encoder}}`, a `Search` as JSON and the encoder of each trial."""
+    """The result.
+
+    Returns:
+        `{"search": ..., "probed": ..., "trials": {value: encoder}}`: a `Search` as JSON, whether what passed was
+        probed, and the encoder of each trial.
+    """
     found = search(workspace, settings, progress=progress)
     names: dict[str, JsonValue] = {f"{t.value:g}": trial_name(settings, t.value) for t in found.trials}
-    return {"search": found.model_dump(mode="json"), "trials": names}
+    return {"search": found.model_dump(mode="json"), "probed": settings.yardstick.probes, "trials": names}
 
 
 TASKS.register(KIND, Task(KIND, WeakestRunSettings, run))

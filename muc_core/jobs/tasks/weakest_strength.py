@@ -50,8 +50,9 @@ def search(workspace: Workspace, settings: WeakestStrengthSettings, *, progress:
 
 
 def run(settings: WeakestStrengthSettings, workspace: Workspace, progress: Progress) -> dict[str, JsonValue]:
-    """Returns `{"search": ...}`, a `Search` as JSON."""
-    return {"search": search(workspace, settings, progress=progress).model_dump(mode="json")}
+    """Returns `{"search": ..., "probed": ...}`, a `Search` as JSON and whether what passed was probed."""
+    found = search(workspace, settings, progress=progress)
+    return {"search": found.model_dump(mode="json"), "probed": settings.yardstick.probes}
 
 
 TASKS.register(KIND, Task(KIND, WeakestStrengthSettings, run))

@@ -3,7 +3,7 @@ handed around."""
 
 import hashlib
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -61,7 +61,7 @@ def read_private_key(pem: bytes, passphrase: str, name: str) -> Ed25519PrivateKe
         raise MucError(f"{name} holds no private key; `muc keys new` makes one")
     try:
         key = load_pem_private_key(pem, passphrase.encode() if b"ENCRYPTED" in pem else None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError) as error:
         raise MucError(f"{name} cannot be opened: the passphrase is wrong, or the file is damaged") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise MucError(f"{name} holds a key of another kind; Ed25519 is accepted, as `muc keys new` makes it")
@@ -74,7 +74,7 @@ def read_public_key(pem: bytes, name: str) -> Ed25519PublicKey:
         if not pem.startswith(b"-----BEGIN PUBLIC KEY-----"):
             raise ValueError("a key somewhere within another file, such as a pack, is not what was meant")
         key = load_pem_public_key(pem)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, InternalError) as error:
         raise MucError(f"{name} holds no public key; give the file that `muc keys new` wrote beside the key") from error
     if not isinstance(key, Ed25519PublicKey):
         raise MucError(f"{name} holds a key of another kind; Ed25519 is accepted, as `muc keys new` makes it")

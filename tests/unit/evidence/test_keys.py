@@ -25,7 +25,7 @@ def test_what_is_no_key_is_refused() -> None:
     der = base64.b64decode(b"".join(sound.splitlines()[1:-1])).replace(b"\x2b\x65\x70", b"\x2b\x65\x6f")
     longer = b"-----BEGIN PRIVATE KEY-----\n" + base64.b64encode(der) + b"\n-----END PRIVATE KEY-----\n"
     for pem in (longer, sound.replace(b"MC4", b"AAA"), write_private_key(new_key(), "right")):
-        with pytest.raises(MucError, match="key.pem cannot be opened"):
+        with pytest.raises(MucError, match=r"key\.pem cannot be opened"):
             read_private_key(pem, "wrong", "key.pem")
     other = X25519PrivateKey.generate()
     private = other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -106,8 +106,7 @@ def _over_runs(line: Line) -> None:
         return
     how_it_ended(job, "The search", "Finished trials are kept as encoders; start it again and none is made twice.")
     if job is not None and job.state == "done":
-        encoders = job.result.get("trials")
-        found = _result(job, label(str(job.settings["setting"])), encoders)
+        found, encoders = _result(job, label(str(job.settings["setting"]))), job.result.get("trials")
         if found.found is not None and isinstance(encoders, dict):
             _evidence(line, str(encoders[f"{found.found.value:g}"]))
     settings = _run_settings(line, manifest)
@@ -199,8 +198,8 @@ def _newest_run_search(line: Line) -> Job | None:
     return job if isinstance(asked, dict) and asked.get("name") == line.after else None
 
 
-def _result(job: Job, name: str, encoders: JsonValue = None) -> Search:
-    found = search_of(job)
+def _result(job: Job, name: str) -> Search:
+    found, encoders = search_of(job), job.result.get("trials")
     icons = {"found": ":material/check_circle:", "cannot tell": ":material/help:"}
     show = st.success if found.outcome == "found" else st.info if found.outcome == "cannot tell" else st.warning
     show(plain(found.explain(name.lower())), icon=icons.get(found.outcome, ":material/block:"))

@@ -115,14 +115,15 @@ def embed_views(
         views = augmentation(pictures(of, rows).to(compute_device()), generator)
         return (views * 255).round().to(torch.uint8).cpu()
 
-    keeps = kept is not None and views * len(dataset) * 3 * encoder.image_size**2 <= KEPT_BYTES
+    if views * len(dataset) * 3 * encoder.image_size**2 > KEPT_BYTES:
+        kept = None
     kind = (encoder.image_size, encoder.interpolation)
     known = None if kept is None else kept.get(kind)
     drawn: list[Tensor] = []
 
     def own_views(rows: range) -> Tensor:
         pixels = seen(dataset, rows, generator) if known is None else known[len(drawn)]
-        if keeps:
+        if kept is not None:
             drawn.append(pixels)
         return pixels
 
@@ -140,7 +141,7 @@ def embed_views(
         )
         for number in range(views)
     ]
-    if kept is not None and keeps:
+    if kept is not None:
         kept[kind] = drawn
     return torch.stack(rounds)
 

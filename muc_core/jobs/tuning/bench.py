@@ -17,6 +17,7 @@ from torch import Tensor
 
 import muc_core.encoders.load  # noqa: F401  (registers the families)
 from muc_core.audit.inputs import AuditInputs
+from muc_core.audit.result import AuditResult
 from muc_core.encoders.base import Encoder
 from muc_core.encoders.checkpoint import full, half, load_weights
 from muc_core.encoders.family import FAMILIES, Family
@@ -160,20 +161,22 @@ class Bench:
     def look_at(self, encoder: Encoder, progress: Progress = SILENT) -> Figures:
         """The figures of any encoder; nothing is kept. Raises `MucError` when it cannot be audited, `Cancelled`."""
         looks = look(encoder, self.material, self.yardstick, progress)
-        return figures(self._inputs(encoder, looks, progress).result(), looks, *self._how)
+        return figures(self._audited(encoder, looks, progress)[1], looks, *self._how)
 
     def audit_inputs(self, encoder: Encoder, progress: Progress = SILENT) -> AuditInputs:
         """What the audit of any encoder is computed from; nothing is kept. Raises `MucError`, `Cancelled`."""
-        return self._inputs(encoder, look(encoder, self.material, self.yardstick, progress), progress)
+        return self._audited(encoder, look(encoder, self.material, self.yardstick, progress), progress)[0]
 
-    def _inputs(self, encoder: Encoder, looks: Looks, progress: Progress) -> AuditInputs:
-        """Probed where the verdict would be "forgotten"."""
+    def _audited(self, encoder: Encoder, looks: Looks, progress: Progress) -> tuple[AuditInputs, AuditResult]:
+        """Inputs and result of an audit, probed where the verdict would be "forgotten"."""
         inputs = audit_inputs(self._before, looks, *self._how)
-        if not self.yardstick.probes or inputs.result().verdict != "forgotten":
-            return inputs
+        result = inputs.result()
+        if not self.yardstick.probes or result.verdict != "forgotten":
+            return inputs, result
         pictures = self.material.forget, self.material.controls
         checks = honesty_checks(self._original, encoder, *pictures, seed=self.yardstick.seed, progress=progress)
-        return replace(inputs, checks=(*inputs.checks, *checks))
+        inputs = replace(inputs, checks=(*inputs.checks, *checks))
+        return inputs, inputs.result()
 
     def encoder(self, subject: Subject) -> Encoder:
         """The loaded encoder, or the one at a strength."""

@@ -106,13 +106,10 @@ def test_too_few_controls_are_refused(home: Workspace) -> None:
         open_material(reference.model_copy(update={"split": split}), reads_text=False)
 
 
-def shipped(workspace: Workspace, yardstick: Yardstick) -> Bench:
-    return Bench(workspace, "demo-clip", reference_of(workspace.encoder("demo-clip-retrain").manifest), yardstick)
-
-
 def test_nothing_is_called_forgotten_that_was_not_probed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = Workspace(tmp_path)
-    there = shipped(workspace, Yardstick(views=2, permutations=999, cells=2))
+    reference = reference_of(workspace.encoder("demo-clip-retrain").manifest)
+    there = Bench(workspace, "demo-clip", reference, Yardstick(views=2, permutations=999, cells=2))
     passed = there.look_at(workspace.load("demo-clip-retrain")).audit
     assert passed.verdict == "forgotten"
     assert {NEAR_DUPLICATES, STEADY} <= {check.name for check in passed.checks if check.passed}

@@ -97,7 +97,7 @@ def served(workspace: Workspace) -> Iterator[tuple[Fork, int]]:
 
 
 def page(port: int, name: str) -> str:
-    """All that a page says, once it was drawn."""
+    """All that a page says, once it was drawn; where it begins anew, as Jobs does when a job has ended, to the end."""
     said = []
     with connect(_address(port), max_size=None) as socket_:
         socket_.send(_visit(name))
@@ -106,7 +106,8 @@ def page(port: int, name: str) -> str:
             assert isinstance(content, bytes)
             message = ForwardMsg.FromString(content)
             said.append(str(message))
-            if message.WhichOneof("type") == "script_finished":
+            begun_anew = message.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN
+            if message.WhichOneof("type") == "script_finished" and not begun_anew:
                 return "\n".join(said)
 
 

@@ -132,7 +132,7 @@ def search(
 
 
 def search_space(family: str, method: str) -> dict[str, "BaseDistribution"]:
-    """What is searched: the learning rate and every number that is the method's own, around the recipe.
+    """What is searched around the recipe: learning rate, CoUn's term where it is on, every number of the method's own.
 
     A number that is 0 in the recipe is tried at 0 and at the method's default (at 1 where that is 0, too). Epochs stay
     as they are, so that the trials of a method cost the same.
@@ -145,7 +145,8 @@ def search_space(family: str, method: str) -> dict[str, "BaseDistribution"]:
     space: dict[str, BaseDistribution] = {
         "learning_rate": FloatDistribution(rate / NARROW, min(rate * NARROW, 10.0), log=True)
     }
-    for name in [name for name in model.model_fields if name not in CalibrationSettings.model_fields]:
+    own = [name for name in model.model_fields if name not in CalibrationSettings.model_fields]
+    for name in [*own, "contrast"] if recipe["contrast"] else own:
         value, (low, high) = recipe[name], _bounds(model.model_fields[name].metadata)
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue

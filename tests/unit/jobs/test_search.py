@@ -67,6 +67,11 @@ def test_a_strength_that_the_recipe_leaves_out_is_tried_on_and_off() -> None:
     assert (space["beta"].low, space["beta"].high) == (0.25, 16.0)
 
 
+@pytest.mark.parametrize(("method", "searched"), [("coun", True), ("l1+contrast", True), ("l1", False)])
+def test_the_weight_of_the_contrastive_term_is_searched_where_the_term_is_on(method: str, searched: bool) -> None:
+    assert ("contrast" in search_space("supervised", method)) == searched
+
+
 def test_the_first_trial_is_the_recipe_and_a_repeated_search_asks_for_the_same() -> None:
     first, second = study(), study()
     for number in range(8):

@@ -6,13 +6,20 @@ difference to a gap. The attack is CMIA's with the classifier's probability of t
 set called non-member, "MIA efficacy" there. These four, and no probe's, make the average gap of a classifier.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from sklearn.preprocessing import normalize
 
+from muc_core.data.classes import class_numbers
+from muc_core.data.paths import name_some
+from muc_core.encoders.base import Classifier
+from muc_core.errors import MucError
 from muc_core.evaluation.cmia import cmia
 from muc_core.evaluation.metrics import like_retrain
+from muc_core.evaluation.utility import SetFigures, uniformity
 from muc_core.stats.ranks import Float64
 
 Codes = npt.NDArray[np.int64]
@@ -50,6 +57,38 @@ like_retrain(
     in_gap=True,
     of_classifier=True,
 )
+
+
+def ask(
+    classifier: Classifier, features: npt.NDArray[np.float32], labels: Sequence[str | None]
+) -> tuple[Float64, Codes]:
+    """Probabilities `[m, classes]` and own classes `[m]` of the pictures of classes that it tells apart, m <= n.
+
+    Args:
+        classifier: knows the names of its classes.
+        features: h, `[n, d]`.
+        labels: of each picture.
+    """
+    codes = np.array(class_numbers(classifier.classes, labels), dtype=np.int64)
+    known = codes >= 0
+    return classifier.classify(torch.from_numpy(features[known])).double().numpy(), codes[known]
+
+
+def set_answers(classifier: Classifier, features: npt.NDArray[np.float32], labels: Sequence[str | None]) -> SetFigures:
+    """How often and how surely it names the true class; see `ask`.
+
+    Raises:
+        MucError: none of the pictures is of its classes.
+    """
+    probabilities, classes = ask(classifier, features, labels)
+    if not len(classes):
+        raise MucError(f"the classifier knows none of the classes {name_some(sorted({str(name) for name in labels}))}")
+    return SetFigures(
+        count=len(classes),
+        top1=accuracy(probabilities, classes),
+        positive=float(confidence(probabilities, classes).mean()),
+        uniformity=uniformity(normalize(features.astype(np.float64))),
+    )
 
 
 def accuracy(probabilities: Float64, classes: Codes) -> float:

@@ -16,8 +16,9 @@ class SetFigures(BaseModel):
     Attributes:
         count: of pictures.
         top1: share of pictures whose own partner (caption, or other views of itself) is the nearest in the set, in
-            [0, 1]; chance is 1 / count. High = useful; a collapsed encoder has none of it.
-        positive: mean similarity with the own partner, in [-1, 1].
+            [0, 1]; chance is 1 / count. High = useful; a collapsed encoder has none of it. Where a classifier's own
+            answers are asked for, the share that it names rightly.
+        positive: mean similarity with the own partner, in [-1, 1]; a classifier's mean probability of the true class.
         uniformity: how evenly the pictures spread over the sphere, in [-8, 0]; low = evenly, 0 = all alike.
     """
 

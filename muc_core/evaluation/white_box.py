@@ -9,18 +9,17 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from muc_core.data.augment import AugmentSettings
-from muc_core.data.classes import FEWEST, class_numbers
+from muc_core.data.classes import FEWEST
 from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.paths import name_some
 from muc_core.encoders.base import Classifier, Encoder, similarity_of
 from muc_core.encoders.embed import embed_images, embed_texts, embed_views
 from muc_core.errors import MucError
 from muc_core.evaluation.classes import Classes, choose_classes
-from muc_core.evaluation.classifier import ACCURACIES, classifier_figures
+from muc_core.evaluation.classifier import ACCURACIES, ask, classifier_figures
 from muc_core.evaluation.cmia import cmia
 from muc_core.evaluation.emia import VIEWS, emia_from_likeness, view_likeness
 from muc_core.evaluation.hierarchy import hierarchy
@@ -220,15 +219,9 @@ class WhiteBox:
         if not encoder.classes:
             found.miss("it is not known which classes the encoder's classifier tells apart", names)
             return
-        codes = {
-            part: np.array(class_numbers(encoder.classes, self.pictures.parts[part].labels), dtype=np.int64)
-            for part in PARTS
-        }
-        probabilities = {
-            part: encoder.classify(torch.from_numpy(embedded.features[part][codes[part] >= 0])).double().numpy()
-            for part in PARTS
-        }
-        known = {part: values[values >= 0] for part, values in codes.items()}
+        answers = {part: ask(encoder, embedded.features[part], self.pictures.parts[part].labels) for part in PARTS}
+        probabilities = {part: answer for part, (answer, _) in answers.items()}
+        known = {part: classes for part, (_, classes) in answers.items()}
         found.values |= classifier_figures(probabilities, known, seed=self.settings.seed)
         for part in PARTS:
             if not len(known[part]):
@@ -236,7 +229,7 @@ class WhiteBox:
                 found.miss(reason, [ACCURACIES[part]])
         if "classifier_mia" not in found.values:
             found.miss("the attack needs pictures of all three sets that the classifier can name", ["classifier_mia"])
-        if unknown := sum(int((values < 0).sum()) for values in codes.values()):
+        if unknown := sum(len(self.pictures.parts[part]) - len(known[part]) for part in PARTS):
             found.notes.append(
                 f"The encoder's own classifier is not asked about {unknown} pictures: they are of no class that it "
                 "tells apart."

@@ -1,9 +1,10 @@
 """The search for the settings of each method: as many trials for each, judged by what no test looks at.
 
 A trial unlearns from the first original with other settings. Its *miss* is the mean absolute difference of the forget
-set's figures (retrieval of the own partner, own similarity) to those of calibration pictures, which nothing was trained
-on, and of the retain set's to what they were in the original. Neither Retrain nor a held-out picture, which is what the
-bench evaluates with, has a part in it. Only Control-matched AC looks at calibration pictures in training, too.
+set's figures (retrieval of the own partner, own similarity; of a classifier, how often and how surely it names the true
+class) to those of calibration pictures, which nothing was trained on, and of the retain set's to what they were in the
+original. Neither Retrain nor a held-out picture, which is what the bench evaluates with, has a part in it. Only
+Control-matched AC looks at calibration pictures in training, too.
 
 OUT/search.jsonl  a trial a line, see `Trial`
 """
@@ -20,8 +21,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from muc_core.data.sets import load_dataset, resolve_ids
+from muc_core.encoders.base import Classifier
+from muc_core.encoders.embed import embed_images
 from muc_core.encoders.family import FAMILIES
 from muc_core.errors import MucError
+from muc_core.evaluation.classifier import set_answers
 from muc_core.evaluation.utility import SetFigures, mean_difference
 from muc_core.jobs.bench.plan import ORIGINAL, RETRAIN, Made, Plan, Values, first_original, recipe_of, registered, trial
 from muc_core.jobs.bench.pool import Answer, Device, attempt, crew, spread
@@ -258,13 +262,20 @@ def _try(asked: tuple[Made, str], workspace: Workspace, progress: Progress) -> S
         raise MucError("a search compares the forget set with calibration pictures; there are fewer than two of a kind")
     draw = np.random.default_rng(_YARDSTICK.seed)
     chosen = [dataset.subset([ids[place] for place in np.sort(draw.choice(len(ids), count, False))]) for ids in parts]
-    captions = all(text for part in chosen for text in part.texts)
-    with_text = FAMILIES.get(record.manifest.family).has_text and captions
-    looks = look(workspace.load(made.name), Material(chosen[0], chosen[1], chosen[2], with_text), _YARDSTICK, progress)
-    forgotten, calibration = pool_figures(looks, count)
+    encoder = workspace.load(made.name)
+    if isinstance(encoder, Classifier) and encoder.classes:
+        forgotten, calibration, retained = (
+            set_answers(encoder, embed_images(encoder, part, progress=progress).numpy(), part.labels) for part in chosen
+        )
+    else:
+        captions = all(text for part in chosen for text in part.texts)
+        with_text = FAMILIES.get(record.manifest.family).has_text and captions
+        looks = look(encoder, Material(chosen[0], chosen[1], chosen[2], with_text), _YARDSTICK, progress)
+        forgotten, calibration = pool_figures(looks, count)
+        retained = set_figures(looks.retain)
     if made.method != ORIGINAL:
         workspace.delete_encoder(made.name)
-    return Sets(forget=forgotten, calibration=calibration, retain=set_figures(looks.retain))
+    return Sets(forget=forgotten, calibration=calibration, retain=retained)
 
 
 def _recipe(family: str, method: str) -> Mapping[str, Any]:

@@ -2,15 +2,26 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import accuracy_score
 
 import muc_core.evaluation.white_box  # noqa: F401  (declares all metrics)
-from muc_core.evaluation.classifier import accuracy, classifier_figures, confidence
+from muc_core.errors import MucError
+from muc_core.evaluation.classifier import accuracy, classifier_figures, confidence, set_answers
 from muc_core.evaluation.cmia import cmia
 from muc_core.evaluation.gap import average_gap, counting
 from muc_core.evaluation.metrics import METRICS
 
 PARTS = {"forget": 30, "retain": 50, "held_out": 40}
+
+
+class Planted:
+    """A classifier whose features are its logits."""
+
+    classes: tuple[str, ...] = ("bird", "fish", "tree")
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        return features.softmax(dim=1)
 
 
 def drawn() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -32,6 +43,22 @@ def test_the_figures_are_accuracies_and_the_attack_on_confidence() -> None:
     }
     assert all(np.array_equal(confidence(probabilities[part], classes[part]), sure[part]) for part in PARTS)
     assert found["classifier_mia"] == cmia(sure["forget"], sure["retain"], sure["held_out"], seed=3)
+
+
+def test_a_set_is_asked_about_the_classes_that_the_classifier_knows() -> None:
+    features = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    labels = ["tree", None, "bird-owl", "stone", "fish", "fish"]
+    shares = np.exp(features) / np.exp(features).sum(axis=1, keepdims=True)
+    own = {0: 2, 2: 0, 4: 1, 5: 1}
+    found = set_answers(Planted(), features, labels)
+    assert found.count == 4
+    assert found.top1 == np.mean([int(shares[row].argmax() == number) for row, number in own.items()])
+    assert found.positive == pytest.approx(np.mean([shares[row, number] for row, number in own.items()]))
+
+
+def test_a_set_without_any_known_class_is_refused_by_its_labels() -> None:
+    with pytest.raises(MucError, match="knows none of the classes moss, stone"):
+        set_answers(Planted(), np.zeros((2, 3), np.float32), ["stone", "moss"])
 
 
 def test_a_set_without_pictures_of_known_classes_has_no_figure_and_there_is_no_attack() -> None:

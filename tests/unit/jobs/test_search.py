@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from muc_core.data.dataset import ImageTextDataset
+from muc_core.encoders.embed import embed_images
 from muc_core.errors import MucError
 from muc_core.evaluation.utility import SetFigures
 from muc_core.jobs.bench import search as module
@@ -129,6 +131,29 @@ def test_found_settings_replace_the_recipe_and_keep_results_apart() -> None:
     assert after["ac"].made.job.settings["beta"] == 3.5
     assert after["ac"].key != before["ac"].key
     assert after["neggrad"].key == before["neggrad"].key
+
+
+@pytest.mark.slow
+def test_a_classifier_is_judged_by_its_own_answers_and_none_is_about_a_held_out_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(families=["supervised"], methods=["gradient-ascent"], epochs_scale=0.001)
+    asked: list[ImageTextDataset] = []
+
+    def watched(encoder, dataset, progress):  # type: ignore[no-untyped-def]
+        asked.append(dataset)
+        return embed_images(encoder, dataset, progress=progress)
+
+    monkeypatch.setattr(module, "embed_images", watched)
+    assert search(plan, trials=1, out=tmp_path, home=tmp_path / "home", processes=1, device="cpu") is not None
+    (original,) = Workspace(tmp_path / "home", assets=tmp_path / "none").encoders()
+    assert original.manifest.data is not None
+    split = original.manifest.data.split
+    assert not {item for dataset in asked for item in dataset.ids} & set(split.held_out)
+    assert set(asked[1].ids) <= set(split.calibration)
+    (record,) = read_records(tmp_path / TRIALS, Trial)
+    assert record.sets is not None
+    assert 0 < record.sets.forget.positive < 1  # a probability
 
 
 @pytest.mark.slow

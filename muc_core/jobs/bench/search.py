@@ -113,15 +113,19 @@ def search(
     with crew(home, processes=processes, device=device) as pool, (out / TRIALS).open("a", encoding="utf-8") as record:
         for family in plan.families:
             original = first_original(plan, family)
-            progress.report(0, total, f"{family} original")
-            at_first = pool.submit(attempt, _try, (original, plan.forget), deadline).result()
-            if at_first.stopped:
-                return None
-            if at_first.value is None:
-                raise MucError(at_first.error or at_first.defect or "")
-            for method in methods[family]:
-                before = [each for each in known if (each.family, each.method) == (family, method)]
-                studies.append(_Study(plan, original, at_first.value, method, before[:trials]))
+            before = {
+                method: [each for each in known if (each.family, each.method) == (family, method)][:trials]
+                for method in methods[family]
+            }
+            at_first: Answer[Sets] = Answer()
+            if any(len(each) < trials for each in before.values()):
+                progress.report(0, total, f"{family} original")
+                at_first = pool.submit(attempt, _try, (original, plan.forget), deadline).result()
+                if at_first.stopped:
+                    return None
+                if at_first.value is None:
+                    raise MucError(at_first.error or at_first.defect or "")
+            studies += [_Study(plan, original, at_first.value, method, each) for method, each in before.items()]
         for found in _run(studies, trials, pool, processes, deadline):
             record.write(found.model_dump_json() + "\n")
             record.flush()
@@ -165,11 +169,11 @@ def search_space(family: str, method: str) -> dict[str, "BaseDistribution"]:
 
 @dataclass
 class _Study:
-    """The trials of one method on one family; `running` is under way."""
+    """The trials of one method on one family; `running` is under way. `at_first`, the original, judges further ones."""
 
     plan: Plan
     original: Made
-    at_first: Sets
+    at_first: Sets | None
     method: str
     trials: list[Trial]
     running: "Asked | None" = None
@@ -200,6 +204,7 @@ class _Study:
     def take(self, answer: Answer[Sets]) -> Trial:
         """What came of the trial that was under way."""
         assert self.running is not None
+        assert self.at_first is not None
         sets = answer.value
         found = Trial(
             family=self.family,

@@ -184,6 +184,8 @@ def test_a_search_sees_no_held_out_picture_and_goes_on_from_its_record(
     assert len(seen) == looks + 2  # the original again, and one more trial
     records = read_records(tmp_path / TRIALS, Trial)
     assert [trial.number for trial in records] == [0, 1]
+    assert search(plan, trials=2, **run) == second  # type: ignore[arg-type]
+    assert len(seen) == looks + 2  # all is on record: no original is trained to look at it
     best = min(records, key=lambda trial: trial.miss or 0)
     assert second.settings["simclr"]["gradient-ascent"] == best.changed
     assert search(plan, trials=3, deadline=0.0, **run) is None  # type: ignore[arg-type]

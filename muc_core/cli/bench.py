@@ -48,7 +48,8 @@ def bench_methods(
         list[str] | None,
         typer.Option(
             help="Methods to run, likewise; all that there are. Retrain is always run. With +contrast behind its name, "
-            "a method has CoUn's contrastive term, on supervised encoders.",
+            "a method has CoUn's contrastive term, on supervised encoders; all includes neggrad+contrast and "
+            "l1+contrast.",
             metavar="NAME,...",
         ),
     ] = None,

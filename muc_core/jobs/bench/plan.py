@@ -23,6 +23,8 @@ FORGET = "owner:artist"
 RANDOM_TENTH = "random:10%"
 CONTRAST = "+contrast"
 """Behind the name of a method: with CoUn's contrastive term, as strong as in CoUn."""
+CONTRASTED = (f"neggrad{CONTRAST}", f"l1{CONTRAST}")
+"""Run like methods; Fine-tune with the term is CoUn."""
 SEARCH_SEED = 900
 """Of every trial of a search: none of the bench's unlearnings has it."""
 
@@ -140,7 +142,7 @@ def make_plan(
     epochs_scale: float = 1.0,
     stress: bool = False,
 ) -> Plan:
-    """A plan; no methods: all that work on the family.
+    """A plan; no methods: all that work on the family, and on classifiers those of `CONTRASTED`.
 
     Args:
         families: of the demo; none: all that it has.
@@ -166,7 +168,7 @@ def make_plan(
         if not any(_suits(method, _encoders_of(subject)) for subject in subjects):
             registered(method).check_family(_encoders_of(subjects[0]))
             raise MucError(f"{method} is for encoders that learn from classes; take {method.removesuffix(CONTRAST)}")
-    chosen = methods or METHODS.names()
+    chosen = methods or (*METHODS.names(), *CONTRASTED)
     return Plan(
         families=subjects,
         data=data,

@@ -130,6 +130,15 @@ def test_a_preset_of_the_paper_runs_to_its_report_on_a_directory_in_cifars_forma
     assert "gap" in next(result for result in report.results if result.method == "gradient-ascent").values
 
 
+def test_every_method_is_planned_for_every_family_that_it_works_on_and_some_with_the_contrastive_term() -> None:
+    full = make_plan(families=known_families())
+    found = {(each.made.family, each.made.method) for each in evaluations(full)}
+    expected = {(family, "original") for family in known_families()} | {
+        (family, method.name) for family in known_families() for method in METHODS if method.works_on(family)
+    }
+    assert found == expected | {("supervised", "neggrad+contrast"), ("supervised", "l1+contrast")}
+
+
 def test_a_method_can_be_run_with_the_contrastive_term_of_coun_on_classifiers_alone() -> None:
     found = plan(families=["simclr", "supervised"], methods=["neggrad", "neggrad+contrast"], train_seeds=1)
     made = [each.made for each in evaluations(found)]
@@ -387,12 +396,3 @@ def test_evaluated_is_keyed_by_all_that_decides_it() -> None:
     other = Evaluated(each.made, each.retrained, each.seed + 1)
     assert each.key != other.key
     assert each.key != Evaluated(each.made, None, each.seed).key
-
-
-def test_every_method_can_be_planned_for_every_family_that_it_works_on() -> None:
-    full = make_plan(families=known_families())
-    found = {(each.made.family, each.made.method) for each in evaluations(full)}
-    expected = {(family, "original") for family in known_families()} | {
-        (family, method.name) for family in known_families() for method in METHODS if method.works_on(family)
-    }
-    assert found == expected

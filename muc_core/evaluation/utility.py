@@ -6,6 +6,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 from scipy.special import logsumexp
+from sklearn.preprocessing import normalize
+
+from muc_core.evaluation.retrieval import recall
+from muc_core.evaluation.similarity import matched_similarity
+from muc_core.similarity import COSINE, Similarity
 
 Float64 = npt.NDArray[np.float64]
 
@@ -42,6 +47,29 @@ def uniformity(directions: Float64) -> float:
     similar = directions @ directions.T
     first, second = np.triu_indices(n, 1)
     return float(logsumexp(4 * (similar[first, second] - 1)) - np.log(len(first)))
+
+
+def set_retrieval(
+    images: npt.NDArray[np.float32],
+    captions: npt.NDArray[np.float32],
+    own: npt.NDArray[np.int64],
+    *,
+    similarity: Similarity = COSINE,
+) -> SetFigures:
+    """How often the own caption is the nearest of all, and how near it is.
+
+    Args:
+        images: h of a set of at least two pictures, `[n, d]`.
+        captions: of this set and of others, `[m, d]`.
+        own: `[n]`, row of each picture's caption.
+        similarity: by which the encoder's vectors are compared.
+    """
+    return SetFigures(
+        count=len(images),
+        top1=recall(images, captions, own, at=(1,), similarity=similarity).at[1],
+        positive=float(matched_similarity(images, captions[own], similarity=similarity).mean()),
+        uniformity=uniformity(normalize(images.astype(np.float64))),
+    )
 
 
 def mean_difference(first: Sequence[SetFigures], second: Sequence[SetFigures]) -> float:

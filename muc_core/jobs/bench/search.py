@@ -1,10 +1,11 @@
 """The search for the settings of each method: as many trials for each, judged by what no test looks at.
 
 A trial unlearns from the first original with other settings. Its *miss* is the mean absolute difference of the forget
-set's figures (retrieval of the own partner, own similarity; of a classifier, how often and how surely it names the true
-class) to those of calibration pictures, which nothing was trained on, and of the retain set's to what they were in the
-original. Neither Retrain nor a held-out picture, which is what the bench evaluates with, has a part in it. Only
-Control-matched AC looks at calibration pictures in training, too.
+set's figures to those of calibration pictures, which nothing was trained on, and of the retain set's to what they were
+in the original: how often the own caption is the nearest of all and how near it is, or how often and how surely a
+classifier names the true class; without either, the same of a picture's own views. Neither Retrain nor a held-out
+picture, which is what the bench evaluates with, has a part in it. Only Control-matched AC looks at calibration pictures
+in training, too.
 
 OUT/search.jsonl  a trial a line, see `Trial`
 """
@@ -20,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from muc_core.data.dataset import ImageTextDataset
 from muc_core.data.sets import load_dataset, resolve_ids
-from muc_core.encoders.base import Classifier
-from muc_core.encoders.embed import embed_images
-from muc_core.encoders.family import FAMILIES
+from muc_core.encoders.base import Classifier, Encoder, similarity_of
+from muc_core.encoders.embed import embed_images, embed_texts
 from muc_core.errors import MucError
 from muc_core.evaluation.classifier import set_answers
-from muc_core.evaluation.utility import SetFigures, mean_difference
+from muc_core.evaluation.utility import SetFigures, mean_difference, set_retrieval
 from muc_core.jobs.bench.plan import ORIGINAL, RETRAIN, Made, Plan, Values, first_original, recipe_of, registered, trial
 from muc_core.jobs.bench.pool import Answer, Device, attempt, crew, spread
 from muc_core.jobs.bench.results import read_records
@@ -49,7 +50,7 @@ _FIRST_AT_RANDOM = 5
 
 
 class Sets(BaseModel):
-    """What an encoder makes of equally many forget, calibration and retained pictures."""
+    """What an encoder makes of the forget set, of calibration and of retained pictures."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -262,24 +263,41 @@ def _try(asked: tuple[Made, str], workspace: Workspace, progress: Progress) -> S
     split = record.manifest.data.split
     split = split.choose_forget(resolve_ids(forget, dataset, split))  # an original has none yet
     parts = split.forget, split.calibration, split.retain
-    count = min(len(part) for part in parts)
-    if count < 2:
+    if any(len(part) < 2 for part in parts):
         raise MucError("a search compares the forget set with calibration pictures; there are fewer than two of a kind")
-    draw = np.random.default_rng(_YARDSTICK.seed)
-    chosen = [dataset.subset([ids[place] for place in np.sort(draw.choice(len(ids), count, False))]) for ids in parts]
-    encoder = workspace.load(made.name)
-    if isinstance(encoder, Classifier) and encoder.classes:
-        forgotten, calibration, retained = (
-            set_answers(encoder, embed_images(encoder, part, progress=progress).numpy(), part.labels) for part in chosen
-        )
-    else:
-        captions = all(text for part in chosen for text in part.texts)
-        with_text = FAMILIES.get(record.manifest.family).has_text and captions
-        looks = look(encoder, Material(chosen[0], chosen[1], chosen[2], with_text), _YARDSTICK, progress)
-        forgotten, calibration = pool_figures(looks, count)
-        retained = set_figures(looks.retain)
+    found = _look(workspace.load(made.name), [dataset.subset(part) for part in parts], progress)
     if made.method != ORIGINAL:
         workspace.delete_encoder(made.name)
+    return found
+
+
+def _look(encoder: Encoder, parts: Sequence[ImageTextDataset], progress: Progress) -> Sets:
+    if isinstance(encoder, Classifier) and encoder.classes:
+        forgotten, calibration, retained = (
+            set_answers(encoder, embed_images(encoder, part, progress=progress).numpy(), part.labels) for part in parts
+        )
+    elif encoder.has_text and all(text for part in parts for text in part.texts):
+        captions = [text or "" for part in parts for text in part.texts]
+        gallery = embed_texts(encoder, captions, progress=progress).numpy()
+        starts = np.cumsum([0, *(len(part) for part in parts)])
+        forgotten, calibration, retained = (
+            set_retrieval(
+                embed_images(encoder, part, progress=progress).numpy(),
+                gallery,
+                start + np.arange(len(part)),
+                similarity=similarity_of(encoder),
+            )
+            for part, start in zip(parts, starts, strict=False)
+        )
+    else:
+        # views are compared with those of the other pictures: as many of each, for figures that compare
+        count = min(len(part) for part in parts)
+        draw = np.random.default_rng(_YARDSTICK.seed)
+        rows = [np.sort(draw.choice(len(part), count, replace=False)) for part in parts]
+        drawn = [part.subset([part.item_ids[row] for row in of]) for part, of in zip(parts, rows, strict=True)]
+        looks = look(encoder, Material(drawn[0], drawn[1], drawn[2], with_text=False), _YARDSTICK, progress)
+        forgotten, calibration = pool_figures(looks, count)
+        retained = set_figures(looks.retain)
     return Sets(forget=forgotten, calibration=calibration, retain=retained)
 
 

@@ -1,11 +1,11 @@
-"""Uniformity against plain loops."""
+"""Figures of a set against plain loops."""
 
 import math
 
 import numpy as np
 import pytest
 
-from muc_core.evaluation.utility import uniformity
+from muc_core.evaluation.utility import set_retrieval, uniformity
 
 
 def unit(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
@@ -33,3 +33,19 @@ def test_all_alike_is_zero_and_opposites_are_the_least() -> None:
 def test_one_vector_makes_no_pair() -> None:
     with pytest.raises(ValueError, match="over pairs"):
         uniformity(np.ones((1, 2)))
+
+
+def test_a_set_is_asked_for_its_captions_among_all() -> None:
+    rng = np.random.default_rng(0)
+    images, captions = rng.normal(size=(9, 4)).astype(np.float32), rng.normal(size=(20, 4)).astype(np.float32)
+    own = rng.permutation(20)[:9]
+
+    def cosine(image: np.ndarray, caption: np.ndarray) -> float:
+        dot = sum(float(a) * float(b) for a, b in zip(image, caption, strict=True))
+        return dot / math.hypot(*image.tolist()) / math.hypot(*caption.tolist())
+
+    found = set_retrieval(images, captions, own)
+    alike = [[cosine(image, caption) for caption in captions] for image in images]
+    assert found.count == 9
+    assert found.top1 == sum(row.index(max(row)) == mine for row, mine in zip(alike, own.tolist(), strict=True)) / 9
+    assert found.positive == pytest.approx(sum(row[mine] for row, mine in zip(alike, own, strict=True)) / 9, abs=1e-6)

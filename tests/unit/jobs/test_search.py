@@ -134,10 +134,11 @@ def test_found_settings_replace_the_recipe_and_keep_results_apart() -> None:
 
 
 @pytest.mark.slow
-def test_a_classifier_is_judged_by_its_own_answers_and_none_is_about_a_held_out_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("family", ["clip", "supervised"])
+def test_captions_and_classes_are_asked_for_and_never_those_of_a_held_out_picture(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = make_plan(families=["supervised"], methods=["gradient-ascent"], epochs_scale=0.001)
+    plan = make_plan(families=[family], methods=["gradient-ascent"], epochs_scale=0.001)
     asked: list[ImageTextDataset] = []
 
     def watched(encoder, dataset, progress):  # type: ignore[no-untyped-def]
@@ -150,10 +151,12 @@ def test_a_classifier_is_judged_by_its_own_answers_and_none_is_about_a_held_out_
     assert original.manifest.data is not None
     split = original.manifest.data.split
     assert not {item for dataset in asked for item in dataset.ids} & set(split.held_out)
-    assert set(asked[1].ids) <= set(split.calibration)
+    assert set(asked[1].ids) == set(split.calibration)
     (record,) = read_records(tmp_path / TRIALS, Trial)
     assert record.sets is not None
-    assert 0 < record.sets.forget.positive < 1  # a probability
+    for part, dataset in zip((record.sets.forget, record.sets.calibration, record.sets.retain), asked[3:], strict=True):
+        assert 0 < part.count <= len(dataset)  # of a classifier those of its classes
+        assert 0 <= part.top1 <= 1
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 from muc_core.errors import MucError, UnknownName
 from muc_core.evaluation.gap import counting
@@ -16,6 +17,8 @@ from muc_core.jobs.bench.results import PLAN, Result, read_results
 from muc_core.sheets import csv_text
 
 BEGIN, END = "<!-- written by `make results` -->", "<!-- end of what `make results` writes -->"
+PIVOT = "ac"
+"""The method whose claim, to be nearest to Retrain, is put to the test."""
 SUMMARY = ("gap", "collateral", "rte", "views")
 """Metrics of the first table, besides the audit."""
 
@@ -51,7 +54,7 @@ class Report:
         names = dict.fromkeys(result.method for result in self.results if result.family == family)
 
         def place(method: str) -> tuple[bool, float]:
-            gap = self.spread(family, method, lambda result: result.values.get("gap"))
+            gap = self.spread(family, method, _gap)
             return method != ORIGINAL, float("inf") if gap is None else gap.mean
 
         return tuple(sorted(names, key=place))
@@ -59,20 +62,31 @@ class Report:
     def of(self, family: str, method: str) -> list[Result]:
         return [result for result in self.results if (result.family, result.method) == (family, method)]
 
-    def spread(self, family: str, method: str, value: Callable[[Result], float | None]) -> Spread | None:
-        """A figure over the runs of a method, grouped by training; evaluations of one encoder count once."""
+    def by_training(self, family: str, method: str, value: Callable[[Result], float | None]) -> dict[int, list[float]]:
+        """A figure of the runs of a method, by training; evaluations of one encoder count once, by their mean."""
         runs: dict[int, dict[int, list[float]]] = {}
         for result in self.of(family, method):
             found = value(result)
             if found is not None:
                 runs.setdefault(result.train_seed, {}).setdefault(result.unlearn_seed, []).append(found)
-        if not runs:
+        return {training: [mean(values) for values in each.values()] for training, each in runs.items()}
+
+    def spread(self, family: str, method: str, value: Callable[[Result], float | None]) -> Spread | None:
+        """A figure over the runs of a method, grouped by training."""
+        runs = self.by_training(family, method, value)
+        return spread(list(runs.values())) if runs else None
+
+    def beyond(self, family: str, method: str) -> Spread | None:
+        """How much larger the average gap is than that of `PIVOT`, each training compared with itself."""
+        if method == PIVOT:
             return None
-        return spread([[sum(values) / len(values) for values in each.values()] for each in runs.values()])
+        ours, theirs = (self.by_training(family, name, _gap) for name in (method, PIVOT))
+        shared = [[mean(ours[training]) - mean(theirs[training])] for training in ours if training in theirs]
+        return spread(shared) if shared else None
 
     def overview(self, family: str) -> Table:
-        """A row a method: gap with its interval, collateral, cost, and what the audit says."""
-        columns = ["method", "average gap", "95 % interval"]
+        """A row a method: gap with its interval and beside `PIVOT`'s, collateral, cost, and what the audit says."""
+        columns = ["method", "average gap", "95 % interval", "beyond AC"]
         columns += [METRICS.get(name).title for name in SUMMARY[1:]]
         columns += ["audit effect d", "audit verdicts", "trainings x unlearnings"]
         rows = []
@@ -80,6 +94,7 @@ class Report:
             cells = [title_of(method)]
             gap = self.metric(family, method, "gap")
             cells += [_text(METRICS.get("gap"), gap), _interval(METRICS.get("gap"), gap)]
+            cells.append(_points(self.beyond(family, method)))
             cells += [_text(METRICS.get(name), self.metric(family, method, name)) for name in SUMMARY[1:]]
             effect = self.spread(
                 family, method, lambda result: None if result.audit is None else result.audit.effect.value
@@ -239,9 +254,23 @@ def _how(made: dict[str, object], results: Sequence[Result]) -> str:
     return (
         f"{evaluated} evaluations on {made.get('device', 'an unknown device')}, torch {torch_version}. Cells are "
         "mean ± standard deviation over all runs; intervals are Student's, 95 %, over the means of the trainings, "
-        "which alone vary independently. Retrain is compared with another Retrain, so that its row is the floor that "
-        f"chance sets. RTE was measured with {processes} runs at a time.{found}{rehearsal}\n"
+        "which alone vary independently. Beyond AC: by how many points the gap is larger than Alignment Calibration's, "
+        "each training compared with itself. Retrain is compared with another Retrain, so that its row is the floor "
+        f"that chance sets. RTE was measured with {processes} runs at a time.{found}{rehearsal}\n"
     )
+
+
+def _gap(result: Result) -> float | None:
+    return result.values.get("gap")
+
+
+def _points(found: Spread | None) -> str:
+    """A difference of shares in points, with its interval where there is one."""
+    if found is None:
+        return "–"
+    if found.low is None or found.high is None:
+        return f"{100 * found.mean:+z.1f}"
+    return f"{100 * found.mean:+z.1f} ({100 * found.low:+z.1f} to {100 * found.high:+z.1f})"
 
 
 def _text(metric: Metric, found: Spread | None) -> str:

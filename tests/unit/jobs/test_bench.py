@@ -328,6 +328,19 @@ def test_the_nearest_to_retrain_comes_first_and_errors_are_said() -> None:
     assert report().remarks("clip") == ["l1-sparsity: the loss became nan at step 3"]
 
 
+def test_a_gap_is_compared_with_that_of_alignment_calibration_within_each_training() -> None:
+    found = report().beyond("clip", "neggrad")
+    differences = [0.3 - 0.12, 0.5 - 0.18]
+    assert found is not None
+    half = student.ppf(0.975, 1) * np.std(differences, ddof=1) / np.sqrt(2)
+    assert (found.mean, found.low, found.high) == pytest.approx((0.25, 0.25 - half, 0.25 + half))
+    rows = {row[0]: row[3] for row in report().overview("clip").rows}
+    assert rows["NegGrad"] == f"+25.0 ({25 - 100 * half:+.1f} to {25 + 100 * half:+.1f})"
+    assert rows["Alignment Calibration"] == rows["l1-sparsity"] == "–"
+    elsewhere = Report((result("ac", 0, 0, 0.1), result("l1", 0, 0, 0.2), result("l1", 1, 0, 0.9)), {})
+    assert elsewhere.overview("clip").rows[1][3] == "+10.0"  # of the one training that has both
+
+
 def test_what_stress_finds_has_its_own_table_and_changes_no_other() -> None:
     stressed = [
         result("ac", train, 0, None, values={}, audit=None, stress=found)

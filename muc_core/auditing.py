@@ -17,7 +17,7 @@ from muc_core.audit.audit import AuditSettings, check_counts
 from muc_core.audit.collateral import BYSTANDERS, Bystander, collateral
 from muc_core.audit.gap import FEWEST_VIEWS, GapInference, gap_inference
 from muc_core.audit.guard import control_guard
-from muc_core.audit.honesty import not_probed
+from muc_core.audit.honesty import not_probed, singled_out
 from muc_core.audit.inputs import AuditInputs
 from muc_core.audit.result import STAND_INS, AuditResult, Bystanders, Check
 from muc_core.audit.vectors import ImageTextVectors, Vectors, ViewVectors
@@ -126,6 +126,11 @@ def audit_encoders(
     vectors = {
         name: look.embed(encoder, [owner, controls], stages.next(), decoys=decoys) for name, encoder in present.items()
     }
+    checks.append(
+        singled_out(
+            vectors["after"], vectors.get("before"), [*owner_ids, *control_ids], len(owner_ids), seed=settings.seed
+        )
+    )
     if probes:
         checks += honesty_checks(
             before, after, owner, controls, seed=settings.seed, decoys=decoys, progress=stages.next()

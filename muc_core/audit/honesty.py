@@ -5,7 +5,7 @@ have a known rate. An accusation is grave: each probe makes at most one false on
 only of an effect that matters.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,16 +15,20 @@ from scipy.stats import betabinom, hypergeom, norm, rankdata, ttest_1samp
 from muc_core.audit.geometry import unit
 from muc_core.audit.result import Check
 from muc_core.audit.summary import summarise
+from muc_core.audit.vectors import ImageTextVectors, Vectors
 from muc_core.similarity import COSINE, Similarity
 from muc_core.stats.ranks import Float64, normal_scores
+from muc_core.stats.two_samples import equivalence_p, permute
 
 NEAR_DUPLICATES = "Changed copies"
 NOISE = "Noise instead of answers"
 IDENTICAL = "One answer for many pictures"
 STEADY = "The same encoder throughout"
 USEFUL = "Still an encoder"
+SINGLED_OUT = "Not singled out"
 
 ALPHA = 0.01
+EQUIVALENCE_ALPHA = 0.05
 MATERIAL = 0.25
 """Rise of changed copies, in units of the controls' spread, below which nothing is said."""
 
@@ -42,6 +46,10 @@ may well be a little more apart than those of many."""
 
 MOST_OWNED, MOST_CONTROLS = 200, 400
 """Items that are looked at, at most; of more, so many are drawn at random."""
+
+LIKE_OTHERS = 0.5
+"""Bound of equivalence, in units of the controls' spread, within which nothing is said of how near pictures are to the
+others: the loosest that an audit has for margins."""
 
 EQUAL = 1 - 1e-6
 """Cosine from which two answers are one; rounding to single precision stays above."""
@@ -224,6 +232,52 @@ def useful(after: Float64, before: Float64 | None = None, *, alpha: float = ALPH
             "no longer shows of your pictures it no longer shows of any."
             if fails
             else "The encoder after still tells the controls apart."
+        ),
+    )
+
+
+def singled_out(
+    after: Vectors, before: Vectors | None, ids: Sequence[str], owner: int, *, seed: int, permutations: int = 1999
+) -> Check:
+    """Whether the owner's items are as near to all others as controls are; in the margin, own less others, it cancels.
+
+    Calibrating negatives, as AC does with alpha, draws forgotten items near to everything: their margins may then be
+    like those of never-seen items while anybody can tell them apart. It fails when they stand apart significantly and
+    could not be shown to lie within `LIKE_OTHERS`, and, with the encoder before, when that has come about since:
+    pictures may be unlike the controls for what they show.
+
+    Args:
+        after, before: vectors of the items with these ids, the owner's first.
+        owner: how many are the owner's.
+        seed: of the permutations, two-sided, of items.
+    """
+    nearness = []
+    for vectors in (after, before):
+        if vectors is not None:
+            scores = vectors.scores(ids)
+            nearness.append(scores.positive - scores.margin)
+            vectors.release()
+    if any(np.ptp(values[owner:]) < 1e-9 for values in nearness):
+        apart, p, fails = 0.0, 1.0, False
+    else:
+        standings = [np.concatenate(normal_scores(values[:owner], values[owner:])) for values in nearness]
+        asked = [standings[0], *([standings[0] - standings[1]] if before is not None else [])]
+        pairs = [(values[:owner], values[owner:]) for values in asked]
+        apart = float(pairs[0][0].mean() - pairs[0][1].mean())
+        p = max(permute(*pair, alternative="two-sided", permutations=permutations, seed=seed).p for pair in pairs)
+        fails = p < ALPHA and all(equivalence_p(*pair, bound=LIKE_OTHERS) >= EQUIVALENCE_ALPHA for pair in pairs)
+    others = "other pictures' captions" if isinstance(after, ImageTextVectors) else "other pictures"
+    where = "nearer to" if apart > 0 else "farther from"
+    return Check(
+        name=SINGLED_OUT,
+        passed=not fails,
+        value=f"similarity with {others}: {apart:+.2f} of the controls' spread, {_p(p)}",
+        meaning=(
+            f"The encoder puts your pictures {where} {others} than never-seen ones, by {abs(apart):.2f} of the "
+            f"controls' spread ({_p(p)}). In the margin, own similarity less that with others, this cancels, but "
+            "anybody can tell your pictures by it: they were singled out, not forgotten."
+            if fails
+            else f"Your pictures are as near to {others} as never-seen ones are."
         ),
     )
 

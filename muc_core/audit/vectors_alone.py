@@ -12,7 +12,7 @@ import numpy as np
 from muc_core.audit.audit import AuditSettings, check_counts
 from muc_core.audit.collateral import BYSTANDERS, Bystander, collateral
 from muc_core.audit.geometry import compare_encoders, not_compared
-from muc_core.audit.honesty import MOST_CONTROLS, MOST_OWNED, noise_filter, not_probed, useful
+from muc_core.audit.honesty import MOST_CONTROLS, MOST_OWNED, noise_filter, not_probed, singled_out, useful
 from muc_core.audit.inputs import AuditInputs
 from muc_core.audit.result import GUARD, Check
 from muc_core.audit.vectors import Vectors
@@ -61,7 +61,11 @@ def inputs_of_vectors(
         tuple(owner_ids),
         tuple(control_ids),
         settings,
-        (*_unasked(), *checks_of_vectors(vectors["after"], before, n, seed=settings.seed)),
+        (
+            *_unasked(),
+            singled_out(vectors["after"], before, [*owner_ids, *control_ids], n, seed=settings.seed),
+            *checks_of_vectors(vectors["after"], before, n, seed=settings.seed),
+        ),
         bystanders,
         (LIMITS, *warnings),
     )

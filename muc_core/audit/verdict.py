@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from scipy.stats import norm
 
 from muc_core.audit.detectability import WANTED_POWER
-from muc_core.audit.honesty import NEAR_DUPLICATES, STEADY
+from muc_core.audit.honesty import NEAR_DUPLICATES, SINGLED_OUT, STEADY
 from muc_core.audit.result import GUARD, STAND_INS, Check, Detectability, Finding, Item, Verdict
 
 SURE_OF_MEMORY = 0.2
@@ -30,8 +30,8 @@ def set_verdict(
 
     Args:
         findings: by name, as in `AuditResult`.
-        checks: a failed guard leaves nothing to tell, any other failed check all but "under-forgotten"; one of
-            `NOT_TO_BE_MISSED` that was not made leaves no "forgotten".
+        checks: a failed guard leaves nothing to tell, `SINGLED_OUT` no "forgotten", any other failed check all but
+            "under-forgotten"; one of `NOT_TO_BE_MISSED` that was not made leaves no "forgotten".
         delta: bound of equivalence, in units of the controls' spread.
         alpha: of each test.
     """
@@ -48,11 +48,14 @@ def set_verdict(
             f"{alpha * SURE_OF_MEMORY:g}): there was nothing to forget that this audit could see.",
         )
     verdict, rule = _by_tests(findings, items, detectability, delta, alpha)
-    if failed and verdict in ("forgotten", "over-forgotten"):
+    hiding = [check for check in failed if check.name != SINGLED_OUT]
+    if hiding and verdict in ("forgotten", "over-forgotten"):
         return (
             "cannot tell",
-            f"A probe failed, so that the answers of the encoder after cannot be trusted: {failed[0].meaning}",
+            f"A probe failed, so that the answers of the encoder after cannot be trusted: {hiding[0].meaning}",
         )
+    if failed and verdict == "forgotten":
+        return "cannot tell", f"{failed[0].meaning} By margins alone nothing was found: {rule}"
     if unasked := [check.name for check in checks if check.passed is None and check.name in NOT_TO_BE_MISSED]:
         return _without(unasked, verdict, rule)
     if before is None and verdict == "forgotten":

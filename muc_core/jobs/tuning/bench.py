@@ -43,7 +43,7 @@ from muc_core.workspace import EncoderRecord, Workspace
 from muc_core.workspace.files import write_file, writing
 
 FOLDER = "measurements"
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Measured(BaseModel):

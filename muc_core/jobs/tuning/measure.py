@@ -16,10 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from muc_core.audit.audit import AuditSettings, check_counts
 from muc_core.audit.detectability import WANTED_POWER
 from muc_core.audit.guard import control_guard
+from muc_core.audit.honesty import singled_out
 from muc_core.audit.inputs import AuditInputs
 from muc_core.audit.ordering import order_given
 from muc_core.audit.picture import draw, lay_out
-from muc_core.audit.result import AuditResult, Check
+from muc_core.audit.result import GUARD, AuditResult, Check
 from muc_core.audit.summary import summarise_factors
 from muc_core.audit.vectors import ImageTextVectors, Vectors, ViewVectors
 from muc_core.audit.verdict import SURE_OF_MEMORY
@@ -175,7 +176,16 @@ def audit_inputs(before: Looks, after: Looks, material: Material, yardstick: Yar
         owner_ids=tuple(material.forget.ids),
         control_ids=tuple(material.controls.ids),
         settings=AuditSettings(permutations=yardstick.permutations, seed=yardstick.seed),
-        checks=(material.guard,),
+        checks=(
+            material.guard,
+            singled_out(
+                after.pool,
+                before.pool,
+                [*material.forget.ids, *material.controls.ids],
+                len(material.forget),
+                seed=yardstick.seed,
+            ),
+        ),
     )
 
 
@@ -234,7 +244,7 @@ def answer_of(result: AuditResult) -> Answer:
 
 def hopeless(result: AuditResult) -> str | None:
     """Why an audit with these pictures and this original finds no encoder forgotten, a sentence; None if it could."""
-    if any(check.passed is False for check in result.checks):
+    if any(check.passed is False for check in result.checks if check.name == GUARD):
         return result.rule
     if result.findings["memory before"].p >= result.alpha * SURE_OF_MEMORY:
         return result.rule

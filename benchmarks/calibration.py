@@ -22,6 +22,7 @@ from scipy.stats import kstest
 from benchmarks.cheaters import CHEATERS, draw, failed, known_to, original, run
 from muc_core.audit.audit import AuditSettings, audit
 from muc_core.audit.guard import control_guard
+from muc_core.audit.honesty import singled_out
 from muc_core.audit.result import AuditResult, Verdict
 from muc_core.audit.vectors import ImageTextVectors, Vectors, ViewVectors
 from muc_core.data.controls import transformed_controls
@@ -87,19 +88,24 @@ class Study:
     embedded: int = VIEWS
     permutations: int = 999
 
-    def audits(self, count: int) -> Iterator[AuditResult]:
+    def drawn(self, count: int) -> Iterator[tuple[Vectors, Vectors | None, list[str]]]:
+        """Vectors in the encoders after and before, and ids, the owner's first."""
         after = pool(self.after, self.forgotten_by, self.embedded)
         before = pool(self.before, self.forgotten_by, self.embedded) if self.before else None
         rng = np.random.default_rng(0)
-        for number in range(count):
+        for _ in range(count):
             known = rng.choice(after.forget, round(self.seen * self.n), replace=False)
             never = rng.permutation(after.never)
             unknown, controls = np.split(never[: self.n - len(known) + CONTROLS], [self.n - len(known)])
             rows = np.concatenate([known, unknown, controls])
-            names = [str(row) for row in rows]
+            earlier = None if before is None else self._few_views(before.take(rows))
+            yield self._few_views(after.take(rows)), earlier, [str(row) for row in rows]
+
+    def audits(self, count: int) -> Iterator[AuditResult]:
+        for number, (after, before, names) in enumerate(self.drawn(count)):
             yield audit(
-                self._few_views(after.take(rows)),
-                before=None if before is None else self._few_views(before.take(rows)),
+                after,
+                before=before,
                 owner_ids=names[: self.n],
                 control_ids=names[self.n :],
                 settings=AuditSettings(permutations=self.permutations, seed=number, adjusted=self.adjusted),
@@ -159,6 +165,25 @@ def verdict_rows(audits: int) -> Iterator[str]:
             found = Counter(r.verdict for r in Study(before, after, forgotten_by, n, seen=1.0).audits(audits))
             cells = " | ".join(f"{found[verdict] / audits:.1%}" for verdict in verdicts)
             yield f"| {before} | {after} | {n} | {cells} |"
+
+
+def singled_out_rows(audits: int) -> Iterator[str]:
+    """How often the owner's pictures are called singled out, without and with the encoder before that saw them."""
+    yield "| before | after | " + " | ".join(f"{n} items" for n in COUNTS) + " |"
+    yield "|---|---|" + "--:|" * len(COUNTS)
+    for family in FAMILIES:
+        methods = ("retrain", "finetune", "ac", *(("ac-matched",) if family == "demo-clip" else ()))
+        for method in methods:
+            for before in (None, family):
+                cells = []
+                for n in COUNTS:
+                    study = Study(before, f"{family}-{method}", f"{family}-retrain", n, seen=1.0)
+                    checks = (
+                        singled_out(after, earlier, names, n, seed=number)
+                        for number, (after, earlier, names) in enumerate(study.drawn(audits))
+                    )
+                    cells.append(_interval(rate(sum(check.passed is False for check in checks), audits)))
+                yield f"| {before or 'not given'} | {family}-{method} | " + " | ".join(cells) + " |"
 
 
 def few_rows(audits: int) -> Iterator[str]:
@@ -297,6 +322,7 @@ SECTIONS: dict[str, tuple[str, Callable[[int], Iterator[str]]]] = {
     "partial": ("Partial memory: what the tolerance forgives", partial_rows),
     "last-resort": ("Controls of the last resort", last_resort_rows),
     "cheaters": ("Cheaters and honest encoders", cheater_rows),
+    "singled-out": ("Pictures that are singled out", singled_out_rows),
     "few": ("Few pictures: what pays", few_rows),
 }
 

@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 
 from muc_core.audit.adjustment import adjust
 from muc_core.audit.audit import FEWEST_CONTROLS, AuditSettings, audit
+from muc_core.audit.honesty import SINGLED_OUT
 from muc_core.audit.result import GUARD, STAND_INS, AuditResult, Check
 from muc_core.audit.vectors import ImageTextVectors, Vectors, ViewVectors
 from muc_core.errors import MucError
@@ -143,6 +144,10 @@ def test_retrain_is_put_beside() -> None:
         (GUARD, 0.0, "cannot tell"),
         ("hash filter", 0.0, "cannot tell"),
         ("hash filter", 2.0, "under-forgotten"),
+        ("hash filter", -0.7, "cannot tell"),
+        (SINGLED_OUT, 0.0, "cannot tell"),
+        (SINGLED_OUT, 2.0, "under-forgotten"),
+        (SINGLED_OUT, -0.7, "over-forgotten"),
     ],
 )
 def test_a_failed_check_caps_the_verdict_and_says_why(name: str, memory: float, expected: str) -> None:

@@ -8,9 +8,11 @@ import pytest
 from scipy.stats import binom, fisher_exact, norm, permutation_test, rankdata
 
 from muc_core.audit.honesty import (
+    ALPHA,
     IDENTICAL,
     NEAR_DUPLICATES,
     NOISE,
+    SINGLED_OUT,
     STEADY,
     USEFUL,
     Copies,
@@ -19,10 +21,13 @@ from muc_core.audit.honesty import (
     near_duplicates,
     noise_filter,
     rises,
+    singled_out,
     steady,
     twins,
     useful,
 )
+from muc_core.audit.vectors import ViewVectors
+from muc_core.stats.ranks import normal_scores
 
 Float64 = npt.NDArray[np.float64]
 Generator = np.random.Generator
@@ -257,3 +262,76 @@ def test_an_encoder_that_knows_nothing_is_found_out_nearly_always() -> None:
     trials = 500
     passed = sum(bool(useful(generator.normal(size=40)).passed) for _ in range(trials))
     assert passed <= binom.ppf(0.999, trials, 0.01)
+
+
+# ---- singled out
+
+
+def drawn_apart(generator: Generator, n: int, m: int, *, apart: float, memory: float = 1.0) -> ViewVectors:
+    """Views of pictures; the owner's n are drawn `apart` towards where all are, and all know their own views."""
+    own, views = generator.normal(size=(n + m, 32)), generator.normal(size=(4, n + m, 32))
+    towards = np.zeros(32)
+    towards[0] = 6.0
+    towards = towards * np.where(np.arange(n + m) < n, 1 + apart, 1)[:, None]
+    return ViewVectors((memory * own + towards + 0.7 * views).astype(np.float32))
+
+
+def names(vectors: ViewVectors) -> list[str]:
+    return [str(row) for row in range(vectors.n)]
+
+
+@pytest.mark.parametrize("with_before", [False, True])
+def test_hardly_anybody_is_called_singled_out_who_is_not(with_before: bool) -> None:
+    alarms = 0
+    for seed in range(200):
+        generator = np.random.default_rng(seed)
+        after, before = (drawn_apart(generator, 60, 100, apart=0.0) for _ in range(2))
+        alarms += (
+            singled_out(after, before if with_before else None, names(after), 60, seed=seed, permutations=499).passed
+            is False
+        )
+    assert binom.sf(alarms - 1, 200, ALPHA) > 0.001
+
+
+def test_pictures_drawn_near_to_all_are_singled_out_in_words() -> None:
+    generator = np.random.default_rng(0)
+    before, after = (drawn_apart(generator, 60, 100, apart=apart) for apart in (0.0, 0.3))
+    check = singled_out(after, before, names(after), 60, seed=0)
+    assert check.name == SINGLED_OUT
+    assert check.passed is False
+    assert "nearer to other pictures than never-seen ones" in check.meaning
+    away = singled_out(drawn_apart(generator, 60, 100, apart=-0.3), before, names(after), 60, seed=0)
+    assert "farther from other pictures" in away.meaning
+
+
+def test_nearness_is_the_mean_over_all_others() -> None:
+    after = drawn_apart(np.random.default_rng(1), 30, 40, apart=0.2)
+    unit_views = after.views.astype(float) / np.linalg.norm(after.views.astype(float), axis=2, keepdims=True)
+    nearness = [
+        np.mean(
+            [
+                unit_views[a, i] @ unit_views[b, j]
+                for j in range(70)
+                if j != i
+                for a in range(4)
+                for b in range(4)
+                if a != b
+            ]
+        )
+        for i in range(70)
+    ]
+    owner, controls = normal_scores(np.array(nearness[:30]), np.array(nearness[30:]))
+    said = singled_out(after, None, names(after), 30, seed=0).value
+    assert said.startswith(f"similarity with other pictures: {owner.mean() - controls.mean():+.2f} of")
+
+
+def test_pictures_that_were_apart_already_are_not_singled_out_by_unlearning() -> None:
+    generator = np.random.default_rng(2)
+    vectors = drawn_apart(generator, 60, 100, apart=0.3)
+    assert singled_out(vectors, None, names(vectors), 60, seed=0).passed is False
+    assert singled_out(vectors, vectors, names(vectors), 60, seed=0).passed is True
+
+
+def test_an_encoder_for_which_all_are_equally_near_accuses_nobody() -> None:
+    corners = np.eye(40, dtype=np.float32)[None].repeat(2, axis=0)
+    assert singled_out(ViewVectors(corners), None, [str(row) for row in range(40)], 10, seed=0).passed is True

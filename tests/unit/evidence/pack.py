@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from muc_core.audit.audit import AuditSettings
+from muc_core.audit.honesty import singled_out
 from muc_core.audit.inputs import AuditInputs
 from muc_core.audit.result import Check, Mode
 from muc_core.audit.vectors import ImageTextVectors, Vectors, ViewVectors
@@ -35,12 +36,17 @@ def inputs(mode: Mode = "image-text", similarity: Similarity = COSINE) -> AuditI
         texts = (centres + rng.normal(size=centres.shape)).astype(np.float32)
         return ImageTextVectors(views, texts, similarity) if mode == "image-text" else ViewVectors(views, similarity)
 
+    before, after = vectors(2.0), vectors(0.0)
+    owner, controls = tuple(f"mine/{i}.png" for i in range(OWNER)), tuple(f"c{i}" for i in range(CONTROLS))
     return AuditInputs(
-        {"before": vectors(2.0), "after": vectors(0.0)},
-        tuple(f"mine/{i}.png" for i in range(OWNER)),
-        tuple(f"c{i}" for i in range(CONTROLS)),
+        {"before": before, "after": after},
+        owner,
+        controls,
         AuditSettings(permutations=99, seed=3),
-        checks=(Check(name="Canary", passed=None, value="not asked", meaning="It was asked once only."),),
+        checks=(
+            Check(name="Canary", passed=None, value="not asked", meaning="It was asked once only."),
+            singled_out(after, before, owner + controls, OWNER, seed=3),
+        ),
         warnings=("Something is known of the pictures.",),
     )
 

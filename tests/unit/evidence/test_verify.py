@@ -182,6 +182,8 @@ def _set(place: str, value: object) -> Callable[[dict[str, object]], object]:
         ("alpha", 0.01),
         ("delta", 0.4999),
         ("warnings", []),
+        ("checks.1.passed", False),
+        ("checks.1.value", "similarity with other pictures' captions: +0.00 of the controls' spread, p = .900"),
     ],
 )
 def test_a_signer_cannot_tell_other_statistics_than_the_vectors_give(place: str, value: object) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from muc_core.audit.audit import AuditSettings
-from muc_core.audit.honesty import NEAR_DUPLICATES, STEADY
+from muc_core.audit.honesty import NEAR_DUPLICATES, SINGLED_OUT, STEADY
 from muc_core.audit.result import Check
 from muc_core.auditing import Audited, audit_encoders
 from muc_core.errors import MucError
@@ -115,7 +115,7 @@ def test_nothing_is_called_forgotten_that_was_not_probed(tmp_path: Path, monkeyp
     assert {NEAR_DUPLICATES, STEADY} <= {check.name for check in passed.checks if check.passed}
     known = there.look_at(workspace.load("demo-clip-ac")).audit
     assert known.verdict == "under-forgotten"
-    assert [check.name for check in known.checks] == [there.material.guard.name]
+    assert [check.name for check in known.checks] == [there.material.guard.name, SINGLED_OUT]
 
     caught = Check(name=NEAR_DUPLICATES, passed=False, value="a rise", meaning="Copies are known better.")
     monkeypatch.setattr("muc_core.jobs.tuning.bench.honesty_checks", lambda *_arguments, **_options: (caught,))

@@ -14,7 +14,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint format advisories bench chaos fuzz hostile results results-search schemas clean distclean browser database
+.PHONY: help install run test lint format advisories bench chaos fuzz hostile results schemas clean distclean browser database
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,13 +55,9 @@ bench: $(INSTALLED_DEV) ## measure speed and memory against bare loops; prints r
 chaos: $(INSTALLED_DEV) database ## kill, fill up, set clocks and lie, and see that everything is whole or absent (ARGS=)
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-results: $(INSTALLED) ## run every method on the demo over seeds, what is missing of it, and write docs/results.md (ARGS=)
-	$(BIN)/muc bench-methods --out docs/results --scratch build/results $(ARGS)
+results: $(INSTALLED) ## six trials of each method's settings, every method on the demo over seeds, what is missing of it, and docs/results.md (ARGS=)
+	$(BIN)/muc bench-methods --search 6 --out docs/results --scratch build/results $(ARGS)
 	$(BIN)/muc bench-methods --report docs/results --markdown docs/results.md
-
-results-search: $(INSTALLED) ## the same with settings found by 8 trials for each method, into docs/results-search.md (ARGS=--family clip)
-	$(BIN)/muc bench-methods --search 8 --out docs/results-search --scratch build/results-search $(ARGS)
-	$(BIN)/muc bench-methods --report docs/results-search --markdown docs/results-search.md
 
 schemas: $(INSTALLED) ## write the JSON Schemas of evidence anew, docs/schemas
 	$(BIN)/python -m muc_core.evidence.schemas docs/schemas

@@ -16,11 +16,15 @@ from muc_core.data.demo import demo_split, load_demo
 from muc_core.encoders.checkpoint import load_weights
 from muc_core.jobs.stress_plan import ResidualStressSettings
 from muc_core.jobs.tasks.residual_stress import stress
+from muc_core.jobs.tasks.unlearn import UnlearnJob
+from muc_core.jobs.tasks.unlearn import run as unlearn
+from muc_core.progress import SILENT
 from muc_core.workspace import Workspace
 from tests.e2e.browser import Server, settle, upload
 
 TOO_FAR = "demo-clip-too-far"
 TURNED = "demo-clip-turned"
+DRAWN_NEAR = "demo-clip-drawn-near"
 FEW = 30
 
 
@@ -57,6 +61,17 @@ def add_turned_encoder(home: Path) -> None:
     size = len(weights[last])
     turn, _ = torch.linalg.qr(torch.randn(size, size, generator=torch.Generator().manual_seed(0)))
     _add(home, TURNED, "The original, turned", dict(weights) | {last: turn @ weights[last].float()})
+
+
+def make_encoder_drawn_near(home: Path) -> None:
+    """AC that draws what it forgets near to everything, as the search of docs/results.md found it."""
+    workspace = Workspace(home)
+    if DRAWN_NEAR not in [record.manifest.name for record in workspace.encoders()]:
+        settings = {"epochs": 8, "learning_rate": 1.6e-3, "schedule": "cosine", "alpha": 1.0, "beta": 1.2, "gamma": 0.0}
+        job = UnlearnJob(
+            method="ac", original="demo-clip", forget="owner:artist", name=DRAWN_NEAR, settings={**settings}
+        )
+        unlearn(job, workspace, SILENT)
 
 
 def _add(home: Path, name: str, title: str, weights: Mapping[str, Tensor]) -> None:
@@ -126,6 +141,12 @@ def failed_probe(page: Page, server: Server) -> None:
     page.get_by_text(re.compile("How sure are we.*probes? failed")).click()
 
 
+def singled_out(page: Page, server: Server) -> None:
+    make_encoder_drawn_near(server.home)
+    _audit_all(page, server, DRAWN_NEAR)
+    page.get_by_text(re.compile("How sure are we.*probes? failed")).click()
+
+
 def hidden(page: Page, server: Server) -> None:
     """Control-matched AC leaves no trace in what it answers; relearning brings the drawings back."""
     make_stress_test(server.home, "demo-clip-ac-matched")
@@ -139,6 +160,7 @@ PATHS: dict[str, tuple[str, Callable[[Page, Server], None]]] = {
     "cannot-tell": ("Cannot tell", cannot_tell),
     "unfair-controls": ("Cannot tell", unfair_controls),
     "failed-probe": ("Cannot tell", failed_probe),
+    "singled-out": ("Cannot tell", singled_out),
     "hidden": ("Hidden, not forgotten", hidden),
 }
 """Each way to a verdict: the word it ends in, and what leads there."""

@@ -64,10 +64,10 @@ def add_turned_encoder(home: Path) -> None:
 
 
 def make_encoder_drawn_near(home: Path) -> None:
-    """AC that draws what it forgets near to everything, as the search of docs/results.md found it."""
+    """AC with alpha and gamma tied at 1, as in the paper: it draws what it forgets near to everything."""
     workspace = Workspace(home)
     if DRAWN_NEAR not in [record.manifest.name for record in workspace.encoders()]:
-        settings = {"epochs": 8, "learning_rate": 1.6e-3, "schedule": "cosine", "alpha": 1.0, "beta": 1.2, "gamma": 0.0}
+        settings = {"epochs": 8, "learning_rate": 2e-3, "schedule": "cosine", "alpha": 1.0, "beta": 2.0, "gamma": 1.0}
         job = UnlearnJob(
             method="ac", original="demo-clip", forget="owner:artist", name=DRAWN_NEAR, settings={**settings}
         )

@@ -67,6 +67,7 @@ def test_verdicts_are_given_to_pictures_that_deserve_them(server: Server, watche
     after.click()
     after.fill("demo-clip-retrain")
     page.get_by_role("option", name="demo-clip-retrain").click()
+    settle(page)
     upload(page, [zipped(split.forget)])
     expect_meaning(page, "Forgotten", "Forgotten, as far as can be seen")
     expect(page.get_by_role("button", name="Go to the stress test")).to_be_visible()

@@ -10,12 +10,15 @@ What is in OUT.jsonl is not done again. A table is printed at the end; docs/resu
 import json
 import os
 import sys
+from collections import Counter
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
+from muc_core.evaluation.metrics import METRICS
+from muc_core.evaluation.spread import spread
+from muc_core.evaluation.tables import Table
 from muc_core.jobs.bench.plan import ORIGINAL, RETRAIN, Evaluated, Made, evaluations, make_plan, needed, recipe_of
 from muc_core.jobs.bench.pool import attempt, crew
 from muc_core.jobs.bench.results import Result
@@ -69,28 +72,28 @@ def try_remedy(asked: tuple[Evaluated, str, str], workspace: Workspace, progress
     return result
 
 
-def table(found: dict[str, list[Result]]) -> str:
+def table(found: dict[str, list[Result]]) -> Table:
     """Mean and standard deviation over the trainings, a row a remedy."""
-    lines = [
-        "| remedy | average gap | collateral | similarity, forgotten | and retained | audit effect d | verdicts |",
-        "|---|--:|--:|--:|--:|--:|--:|",
-    ]
+    columns = (
+        "remedy",
+        "average gap",
+        "collateral",
+        "similarity, forgotten",
+        "and retained",
+        "audit effect d",
+        "verdicts",
+    )
+    rows = []
     for remedy, results in found.items():
-        cells = [_cell([result.values[name] for result in results], of) for name, of in _SHOWN]
+        cells = [
+            spread([[result.values[name]] for result in results]).text(METRICS.get(name))
+            for name in ("gap", "collateral", "similarity_forget", "similarity_retain")
+        ]
         audits = [result.audit for result in results if result.audit is not None]
-        cells.append(_cell([audit.effect.value for audit in audits], 1))
-        verdicts = [audit.verdict for audit in audits]
-        counted = [f"{each} {verdicts.count(each)}" for each in dict.fromkeys(verdicts)]
-        lines.append(f"| {remedy} | {' | '.join(cells)} | {', '.join(counted)} |")
-    return "\n".join(lines)
-
-
-_SHOWN = (("gap", 100), ("collateral", 100), ("similarity_forget", 1), ("similarity_retain", 1))
-
-
-def _cell(values: list[float], of: int) -> str:
-    spread = stdev(values) if len(values) > 1 else 0.0
-    return f"{mean(values) * of:.1f} ± {spread * of:.1f}%" if of == 100 else f"{mean(values):.2f} ± {spread:.2f}"
+        effect = spread([[audit.effect.value] for audit in audits]).text(METRICS.get("cka"))
+        counted = Counter(audit.verdict for audit in audits).most_common()
+        rows.append((remedy, *cells, effect, ", ".join(f"{verdict} {count}" for verdict, count in counted)))
+    return Table(columns, tuple(rows))
 
 
 def main(out: Path, home: Path, processes: int) -> None:
@@ -116,7 +119,7 @@ def main(out: Path, home: Path, processes: int) -> None:
                 raise RuntimeError(answer.error or answer.defect)
             found[remedy].append(answer.value)
             print(json.dumps({"remedy": remedy, "result": answer.value.model_dump(mode="json")}), file=file, flush=True)
-    print(table(found))
+    print(table(found).to_markdown())
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from muc_core.evaluation.metrics import METRICS
 from muc_core.evaluation.spread import spread
 from muc_core.evaluation.tables import Table
 from muc_core.jobs.bench.plan import ORIGINAL, RETRAIN, Evaluated, Made, evaluations, make_plan, needed, recipe_of
-from muc_core.jobs.bench.pool import attempt, crew
+from muc_core.jobs.bench.pool import Answer, attempt, crew
 from muc_core.jobs.bench.results import Result
 from muc_core.jobs.bench.work import evaluate, make
 from muc_core.jobs.tasks.unlearn import UnlearnJob
@@ -96,6 +96,12 @@ def table(found: dict[str, list[Result]]) -> Table:
     return Table(columns, tuple(rows))
 
 
+def check(answer: Answer[Any]) -> None:
+    """Raises `RuntimeError` with the reason when nothing came of a task."""
+    if reason := answer.error or answer.defect:
+        raise RuntimeError(reason)
+
+
 def main(out: Path, home: Path, processes: int) -> None:
     plan = make_plan(families=["clip"], methods=[RETRAIN], unlearn_seeds=2)
     originals = [each for each in evaluations(plan) if each.made.method == ORIGINAL]
@@ -112,11 +118,12 @@ def main(out: Path, home: Path, processes: int) -> None:
     with crew(home, processes=processes, device="cpu") as pool, out.open("a", encoding="utf-8") as file:
         if asked:
             for wanted in ([each.made for each in originals], [one for each in originals for one in needed(each)]):
-                list(pool.map(attempt, repeat(make), wanted, repeat(None)))
+                for made in pool.map(attempt, repeat(make), wanted, repeat(None)):
+                    check(made)
         answers = pool.map(attempt, repeat(try_remedy), asked, repeat(None))
         for (_, remedy, _), answer in zip(asked, answers, strict=True):
-            if answer.value is None:
-                raise RuntimeError(answer.error or answer.defect)
+            check(answer)
+            assert answer.value is not None
             found[remedy].append(answer.value)
             print(json.dumps({"remedy": remedy, "result": answer.value.model_dump(mode="json")}), file=file, flush=True)
     print(table(found).to_markdown())
